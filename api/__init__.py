@@ -1,0 +1,1 @@
+"""The faces: command line, JSON API, pages, HLS edge."""

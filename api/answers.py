@@ -1,0 +1,340 @@
+"""The shapes of answers, shared by the JSON API and the command line, and how they are filled.
+
+Everything public is an address or an id; a stream key stands only in the answer that made it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from catalog.broadcasts import NewBroadcast, gaps
+from catalog.clock import from_us
+from catalog.ledger import broadcast_minutes
+from catalog.minutes import seconds, total
+from catalog.models import Broadcast, Centre, Take, Work
+from catalog.plays import Counts, counts, watching_now
+from catalog.resources import raw_footage, timeline_of
+from infra.tables import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the instance answers, as the asker reaches it; no slash at the end."""
+
+    http: str
+    rtmp: str
+
+    def watch(self, broadcast_id: str) -> str:
+        return f"{self.http}/b/{broadcast_id}"
+
+    def clip(self, work_id: str) -> str:
+        return f"{self.http}/clips/{work_id}"
+
+    def media(self, token: str, name: str) -> str:
+        return f"{self.http}/hls/{token}/{name}"
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Publish(Answer):
+    rtmp_url: str = Field(description="Where the encoder pushes to, without the key.")
+    stream_key: str = Field(description="Shown this once only.")
+
+
+class BroadcastBrief(Answer):
+    id: str
+    title: str
+    state: str
+    mode: str
+    centre_id: str
+    centre: str
+    planned_at: dt.datetime | None
+    started_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    watch_url: str
+
+
+class BroadcastMade(BroadcastBrief):
+    hls_url: str
+    publish: Publish
+
+
+class TakeAnswer(Answer):
+    id: str
+    seq: int
+    state: str
+    started_at: dt.datetime
+    ended_at: dt.datetime | None
+    seconds: float = Field(description="Recorded so far, as far as it is registered.")
+    ended_by: str | None
+    size_bytes: int
+
+
+class GapAnswer(Answer):
+    started_at: dt.datetime
+    ended_at: dt.datetime | None
+    seconds: float | None = Field(description="null while the gap lasts.")
+
+
+class PlaysAnswer(Answer):
+    """Four figures kept apart, and what stands behind them."""
+
+    page_views: int
+    play_starts: int
+    effective_plays: int
+    devices: int
+    watched_seconds: float
+    peak_viewers: int
+    watching_now: int
+
+
+class ClipAnswer(Answer):
+    id: str
+    title: str
+    state: str
+    broadcast_id: str | None
+    watch_url: str
+    hls_url: str | None
+    mp4_url: str | None
+    seconds: float | None
+    job_id: int | None = None
+
+
+class BroadcastFull(BroadcastBrief):
+    description: str
+    hls_url: str
+    replay_hls_url: str | None = Field(description="From the first second; null before footage.")
+    takes: list[TakeAnswer]
+    gaps: list[GapAnswer]
+    finished_seconds: float
+    raw_seconds: float
+    plays: PlaysAnswer
+    clips: list[ClipAnswer]
+
+
+class BroadcastPublic(Answer):
+    """What anyone may know of a broadcast. Addresses are paths on this host."""
+
+    id: str
+    title: str
+    description: str
+    state: str = Field(description="waiting, live, interrupted or ended.")
+    mode: str
+    centre: str
+    starts_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    watch_url: str
+    hls_url: str
+    replay_hls_url: str | None
+    poster_url: str | None
+    viewers: int
+
+
+class JobAnswer(Answer):
+    id: int
+    kind: str
+    queue: str
+    title: str
+    state: str
+    progress: float | None = Field(description="0 to 1; null when it cannot be known.")
+    note: str
+    attempt: int
+    error_code: str | None
+    error: str | None
+    broadcast_id: str | None
+    created_at: dt.datetime
+    started_at: dt.datetime | None
+    ended_at: dt.datetime | None
+
+
+# --- filling them ----------------------------------------------------------------------------
+
+
+def utc(at: dt.datetime | None) -> dt.datetime | None:
+    """The same instant, written as UTC."""
+    return None if at is None else at.astimezone(dt.UTC)
+
+
+def _known(at: dt.datetime) -> dt.datetime:
+    return at.astimezone(dt.UTC)
+
+
+def brief(broadcast: Broadcast, at: Addresses) -> BroadcastBrief:
+    return BroadcastBrief.model_validate(_brief(broadcast, at))
+
+
+def _brief(broadcast: Broadcast, at: Addresses) -> dict[str, object]:
+    return {
+        "id": broadcast.id,
+        "title": broadcast.title,
+        "state": broadcast.state,
+        "mode": broadcast.mode,
+        "centre_id": broadcast.centre_id,
+        "centre": broadcast.centre.name,
+        "planned_at": utc(broadcast.planned_at),
+        "started_at": utc(broadcast.started_at),
+        "ended_at": utc(broadcast.ended_at),
+        "watch_url": at.watch(broadcast.id),
+    }
+
+
+def made(new: NewBroadcast, at: Addresses) -> BroadcastMade:
+    return BroadcastMade.model_validate(
+        _brief(new.broadcast, at)
+        | {
+            "hls_url": at.media(new.broadcast.media_token, "main.m3u8"),
+            "publish": Publish(rtmp_url=at.rtmp, stream_key=new.stream_key),
+        }
+    )
+
+
+def full(session: Session, broadcast: Broadcast, at: Addresses) -> BroadcastFull:
+    """Everything staff may know; finished and raw lengths are right while on air too."""
+    takes = list(
+        session.scalars(select(Take).where(Take.broadcast_id == broadcast.id).order_by(Take.seq))
+    )
+    length = broadcast_minutes(session, [broadcast])[broadcast.id]
+    per_take = take_seconds(session, takes)
+    clips = session.scalars(
+        select(Work)
+        .where(Work.broadcast_id == broadcast.id, Work.kind == "clip", Work.state != "withdrawn")
+        .order_by(Work.created_at)
+    )
+    replay = at.media(broadcast.media_token, "replay.m3u8") if length.finished_ticks else None
+    return BroadcastFull.model_validate(
+        _brief(broadcast, at)
+        | {
+            "description": broadcast.description,
+            "hls_url": at.media(broadcast.media_token, "main.m3u8"),
+            "replay_hls_url": replay,
+            "takes": [_take(take, per_take[take.id]) for take in takes],
+            "gaps": [
+                GapAnswer(
+                    started_at=from_us(gap.start_us),
+                    ended_at=None if gap.end_us is None else from_us(gap.end_us),
+                    seconds=gap.seconds,
+                )
+                for gap in gaps(takes, open_ended=broadcast.state == "interrupted")
+            ],
+            "finished_seconds": seconds(length.finished_ticks),
+            "raw_seconds": seconds(length.raw_ticks),
+            "plays": plays(session, broadcast.id),
+            "clips": [clip(work, at) for work in clips],
+        }
+    )
+
+
+def take_seconds(session: Session, takes: Sequence[Take]) -> dict[str, float]:
+    """Take id → recorded seconds, of open takes too."""
+    footage = raw_footage(session, {take.broadcast_id for take in takes}, backups=True)
+    merged = {timeline: found for part in footage.values() for timeline, found in part.items()}
+    return {take.id: seconds(total(merged.get(timeline_of(take.id), ()))) for take in takes}
+
+
+def _take(take: Take, length: float) -> TakeAnswer:
+    ended = take.last_arrival_us if take.state == "closed" else None
+    return TakeAnswer(
+        id=take.id,
+        seq=take.seq,
+        state=take.state,
+        started_at=from_us(take.first_arrival_us),
+        ended_at=None if ended is None else from_us(ended),
+        seconds=length,
+        ended_by=take.ended_by,
+        size_bytes=take.size_bytes,
+    )
+
+
+def plays(session: Session, item_id: str) -> PlaysAnswer:
+    found: Counts = counts(session, [item_id])[item_id]
+    return PlaysAnswer(
+        page_views=found.page_views,
+        play_starts=found.play_starts,
+        effective_plays=found.effective_plays,
+        devices=found.devices,
+        watched_seconds=found.watched_ms / 1000,
+        peak_viewers=found.peak_viewers,
+        watching_now=watching_now(session, [item_id]).get(item_id, 0),
+    )
+
+
+def clip(work: Work, at: Addresses, *, job_id: int | None = None) -> ClipAnswer:
+    ready = work.state == "ready"
+    return ClipAnswer(
+        id=work.id,
+        title=work.title,
+        state=work.state,
+        broadcast_id=work.broadcast_id,
+        watch_url=at.clip(work.id),
+        hls_url=at.media(work.media_token, "main.m3u8") if ready else None,
+        mp4_url=at.media(work.media_token, "download.mp4") if ready and work.mp4_key else None,
+        seconds=seconds(work.duration_ticks) if ready else None,
+        job_id=job_id,
+    )
+
+
+def job(row: Job) -> JobAnswer:
+    return JobAnswer(
+        id=row.id,
+        kind=row.kind,
+        queue=row.queue,
+        title=row.title,
+        state=row.state,
+        progress=None if row.progress_permille is None else row.progress_permille / 1000,
+        note=row.note,
+        attempt=row.attempt,
+        error_code=row.error_code,
+        error=row.error,
+        broadcast_id=row.broadcast_id,
+        created_at=_known(row.created_at),
+        started_at=utc(row.started_at),
+        ended_at=utc(row.ended_at),
+    )
+
+
+def find_broadcast(
+    session: Session, broadcast_id: str, *, centre_path: str | None = None
+) -> Broadcast | None:
+    """A broadcast inside a subtree of centres, with its centre loaded."""
+    query = (
+        select(Broadcast)
+        .join(Centre, Centre.id == Broadcast.centre_id)
+        .where(Broadcast.id == broadcast_id)
+        .options(joinedload(Broadcast.centre))
+    )
+    if centre_path is not None:
+        query = query.where(Centre.path.startswith(centre_path, autoescape=True))
+    return session.scalars(query).one_or_none()
+
+
+def listed_broadcasts(
+    session: Session,
+    *,
+    centre_path: str | None = None,
+    state: str | None = None,
+    limit: int = 50,
+    before: dt.datetime | None = None,
+) -> list[Broadcast]:
+    """Latest first."""
+    query = (
+        select(Broadcast)
+        .join(Centre, Centre.id == Broadcast.centre_id)
+        .options(joinedload(Broadcast.centre))
+        .order_by(Broadcast.created_at.desc(), Broadcast.id)
+        .limit(limit)
+    )
+    if centre_path is not None:
+        query = query.where(Centre.path.startswith(centre_path, autoescape=True))
+    if state is not None:
+        query = query.where(Broadcast.state == state)
+    if before is not None:
+        query = query.where(Broadcast.created_at < before)
+    return list(session.scalars(query))

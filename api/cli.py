@@ -1,0 +1,427 @@
+"""The command line: `xitai up`, its parts, and local administration of a running instance.
+
+Commands speak to the database of the instance on the data folder. Imports are inside commands:
+`xitai broadcast list` should not wait for Celery or FFmpeg's libraries to load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from api.local import Local
+    from infra.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PARTS = {"live": ("live",), "work": ("vod", "edit", "catalog")}
+"""Short names of the two workers an instance runs."""
+
+# --- options every command has ---------------------------------------------------------------
+
+
+def _use_data(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        os.environ["XITAI_DATA"] = str(value)
+
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=_use_data,
+    expose_value=False,
+    help="Data folder of the instance (also XITAI_DATA).",
+)
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
+)
+
+
+def _setting(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def use(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            os.environ[f"XITAI_{name}"] = value
+
+    return use
+
+
+http_option = click.option(
+    "--http", metavar="HOST:PORT", callback=_setting("HTTP"), expose_value=False,
+    help="Address of the web face.",
+)  # fmt: skip
+rtmp_option = click.option(
+    "--rtmp", metavar="HOST:PORT", callback=_setting("RTMP"), expose_value=False,
+    help="Address encoders push to.",
+)  # fmt: skip
+
+
+class Stop(click.ClickException):
+    """A refusal: one plain sentence and a stable code on stderr, exit code 1."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def show(self, file: Any = None) -> None:
+        ctx = click.get_current_context(silent=True)
+        if ctx is not None and ctx.params.get("as_json"):
+            error = {"error": {"code": self.code, "message": self.message}}
+            click.echo(json.dumps(error, ensure_ascii=False), err=True)
+        else:
+            click.echo(self.message, err=True)
+
+
+def _settings() -> Settings:
+    from pydantic import ValidationError
+
+    from infra.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"XITAI_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
+        raise click.UsageError("\n".join(lines)) from None
+
+
+def _tell(answer: BaseModel | dict[str, Any], as_json: bool, text: Callable[[], str]) -> None:
+    """The one thing a command prints."""
+    if not as_json:
+        click.echo(text())
+        return
+    whole = answer if isinstance(answer, dict) else answer.model_dump(mode="json", by_alias=True)
+    click.echo(json.dumps(whole, ensure_ascii=False, indent=2))
+
+
+def _local() -> Local:
+    """The instance on the data folder. Raises Stop when none runs there."""
+    from api.local import Local
+
+    return Local.open(_settings(), Stop)
+
+
+# --- the tree of commands --------------------------------------------------------------------
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@data_option
+@click.version_option(package_name="xitai", prog_name="xitai")
+def cli() -> None:
+    """Xitai: live broadcasts that are kept, replayed at once, and counted honestly."""
+
+
+@cli.command()
+@data_option
+@http_option
+@rtmp_option
+def up() -> None:
+    """Run everything on this machine; prints "ready URL" when every part answers."""
+    from api.up import run
+
+    sys.exit(run(_settings()))
+
+
+@cli.command()
+@data_option
+@http_option
+def web() -> None:
+    """Run the web part alone: pages, API, HLS edge."""
+    from api.server import run_web
+    from infra.telemetry import configure_logging
+
+    settings = _settings()
+    configure_logging(settings, "web")
+    sys.exit(run_web(settings))
+
+
+@cli.command()
+@data_option
+@rtmp_option
+def ingest() -> None:
+    """Run the ingest part alone: encoders in, feed logs kept and served."""
+    from ingest.main import run_ingest
+
+    run_ingest(_settings())
+
+
+@cli.command()
+@data_option
+@click.option("--queues", metavar="NAME,…", help="Queues to work on: live, or vod,edit,catalog.")
+@click.option("--part", type=click.Choice(sorted(PARTS)), help="Short for one set of queues.")
+@click.option("--slots", type=click.IntRange(1, 64), help="Jobs at a time.")
+def worker(queues: str | None, part: str | None, slots: int | None) -> None:
+    """Run a worker alone."""
+    from api.handlers import HANDLER_MODULES
+    from infra.queue import QUEUES, run_worker
+    from infra.telemetry import configure_logging
+
+    if (queues is None) == (part is None):
+        raise click.UsageError("Give either --queues or --part.")
+    wanted = PARTS[part] if part else tuple(q.strip() for q in (queues or "").split(",") if q)
+    if not wanted or set(wanted) - set(QUEUES) or ("live" in wanted and set(wanted) != {"live"}):
+        raise click.UsageError(f"--queues is live, or some of {','.join(QUEUES[1:])}.")
+    settings = _settings()
+    name = f"worker-{'live' if 'live' in wanted else 'work'}"
+    configure_logging(settings, name)
+    sys.exit(run_worker(settings, wanted, name, HANDLER_MODULES[name], slots=slots))
+
+
+@cli.command()
+@data_option
+def beat() -> None:
+    """Run the clock alone: reconciler and periodic work. One per installation."""
+    from infra.health import start_keep_alive
+    from infra.queue import run_beat
+    from infra.telemetry import configure_logging
+
+    settings = _settings()
+    configure_logging(settings, "beat")
+    end = start_keep_alive(settings, "beat")
+    try:
+        run_beat(settings)
+    finally:
+        end()
+
+
+@cli.command()
+@data_option
+@json_option
+def doctor(as_json: bool) -> None:
+    """Say what is missing or weak on this machine, in plain words."""
+    from infra.doctor import tell_doctor
+
+    sys.exit(tell_doctor(_settings(), as_json=as_json))
+
+
+# --- broadcasts ------------------------------------------------------------------------------
+
+
+@cli.group()
+@data_option
+def broadcast() -> None:
+    """Make, show, list and end broadcasts."""
+
+
+@broadcast.command("create")
+@data_option
+@json_option
+@click.option("--title", required=True, help="Name of the show.")
+@click.option("--centre", help="Centre, by name or id; the oldest when left out.")
+@click.option("--mode", type=click.Choice(["live", "recorded"]), default="live", show_default=True)
+@click.option("--planned", metavar="ISO", help="Announced start, e.g. 2026-02-10T19:30.")
+@click.option("--description", default="", help="A few words for viewers.")
+def broadcast_create(
+    title: str, centre: str | None, mode: str, planned: str | None, description: str, as_json: bool
+) -> None:
+    """Make a broadcast; prints its push address and the stream key, this once only."""
+    with _local() as local:
+        made = local.create(
+            title=title, centre=centre, mode=mode, planned=_when(planned), description=description
+        )
+    _tell(
+        made,
+        as_json,
+        lambda: (
+            f"{made.title}  {made.id}\n"
+            f"观看地址  {made.watch_url}\n"
+            f"推流地址  {made.publish.rtmp_url}\n"
+            f"推流码    {made.publish.stream_key}（只显示这一次）"
+        ),
+    )
+
+
+@broadcast.command("show")
+@data_option
+@json_option
+@click.argument("broadcast_id", metavar="ID")
+def broadcast_show(broadcast_id: str, as_json: bool) -> None:
+    """State, takes, gaps, minutes and plays of a broadcast."""
+    from api.told import told_broadcast
+
+    with _local() as local:
+        found = local.show(broadcast_id)
+    _tell(found, as_json, lambda: told_broadcast(found))
+
+
+@broadcast.command("list")
+@data_option
+@json_option
+@click.option("--state", help="Only those in this state.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+def broadcast_list(state: str | None, limit: int, as_json: bool) -> None:
+    """Broadcasts, latest first."""
+    from api.told import told_list
+
+    with _local() as local:
+        found = local.listing(state=state, limit=limit)
+    items = {"items": [item.model_dump(mode="json") for item in found]}
+    _tell(items, as_json, lambda: told_list(found))
+
+
+@broadcast.command("end")
+@data_option
+@json_option
+@click.argument("broadcast_id", metavar="ID")
+def broadcast_end(broadcast_id: str, as_json: bool) -> None:
+    """End a broadcast for good; ending twice is ending once."""
+    from api.told import told_broadcast
+
+    with _local() as local:
+        found = local.end(broadcast_id)
+    _tell(found, as_json, lambda: told_broadcast(found))
+
+
+@broadcast.command("rotate-key")
+@data_option
+@json_option
+@click.argument("broadcast_id", metavar="ID")
+def broadcast_rotate_key(broadcast_id: str, as_json: bool) -> None:
+    """A new stream key; the old one stops working at the encoder's next try."""
+    with _local() as local:
+        key = local.rotate_key(broadcast_id)
+    _tell(
+        {"id": broadcast_id, "publish": key.model_dump()},
+        as_json,
+        lambda: f"推流地址  {key.rtmp_url}\n推流码    {key.stream_key}（只显示这一次）",
+    )
+
+
+# --- clips and exports -----------------------------------------------------------------------
+
+
+@cli.group()
+@data_option
+def clip() -> None:
+    """Cut micro-videos out of broadcasts."""
+
+
+@clip.command("create")
+@data_option
+@json_option
+@click.option("--broadcast", "broadcast_id", required=True, metavar="ID")
+@click.option("--in", "start", required=True, type=float, metavar="S", help="Seconds into it.")
+@click.option("--out", "stop", required=True, type=float, metavar="S", help="Seconds into it.")
+@click.option("--title", required=True)
+def clip_create(broadcast_id: str, start: float, stop: float, title: str, as_json: bool) -> None:
+    """Cut from --in to --out, to the frame, and wait until it is there."""
+
+    def progress(share: float | None, note: str) -> None:
+        click.echo(f"{'…' if share is None else f'{share:4.0%}'} {note}".rstrip(), err=True)
+
+    with _local() as local:
+        made = local.clip(broadcast_id, start, stop, title, progress)
+    _tell(
+        made,
+        as_json,
+        lambda: f"{made.title}  {made.id}  {made.seconds} 秒\n观看地址  {made.watch_url}\n"
+        f"下载地址  {made.mp4_url}",
+    )
+
+
+@cli.group()
+@data_option
+def export() -> None:
+    """Write reports."""
+
+
+@export.command("minutes")
+@data_option
+@json_option
+@click.option("--year", required=True, type=click.IntRange(2000, 2200))
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--centre", help="Only this centre and those under it.")
+def export_minutes(year: int, out: Path, centre: str | None, as_json: bool) -> None:
+    """Finished and raw minutes of a year as an Excel workbook."""
+    with _local() as local:
+        number = local.export_minutes(year, out, centre)
+    _tell(
+        {"year": year, "broadcasts": number, "out": str(out)},
+        as_json,
+        lambda: f"已写入 {out}：{year} 年 {number} 场。",
+    )
+
+
+# --- accounts --------------------------------------------------------------------------------
+
+
+@cli.group()
+@data_option
+def admin() -> None:
+    """Accounts and tokens."""
+
+
+@admin.command("create-user")
+@data_option
+@json_option
+@click.option("--login", required=True)
+@click.option("--name", default="", help="As colleagues see it.")
+@click.option("--role", default="staff", show_default=True)
+@click.option("--centre", help="Centre, by name or id; made when there is none of that name.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def admin_create_user(
+    login: str, name: str, role: str, centre: str | None, password_stdin: bool, as_json: bool
+) -> None:
+    """Make an account."""
+    with _local() as local:
+        made = local.create_user(
+            login=login, name=name, role=role, centre=centre, password=_password(password_stdin)
+        )
+    _tell(
+        made, as_json, lambda: f"账号 {made["login"]}（{made["role"]}，{made["centre"]}）已建好。"
+    )
+
+
+@admin.command("token")
+@data_option
+@json_option
+@click.option("--role", required=True)
+@click.option("--centre", help="Reach of the token; all centres when left out.")
+@click.option("--label", default="", help="What it is for.")
+@click.option("--days", type=int, default=365, show_default=True)
+def admin_token(role: str, centre: str | None, label: str, days: int, as_json: bool) -> None:
+    """Make an API token; printed this once only."""
+    with _local() as local:
+        made = local.token(role=role, centre=centre, label=label, days=days)
+    _tell(made, as_json, lambda: str(made["token"]))
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise click.UsageError("Give the password with --password-stdin.")
+    asked: str = click.prompt("密码", hide_input=True, confirmation_prompt=True, err=True)
+    return asked
+
+
+def _when(text: str | None) -> Any:
+    """An aware time; without an offset it is China's."""
+    if text is None:
+        return None
+    import datetime as dt
+
+    from catalog.clock import CHINA
+
+    try:
+        at = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(f"--planned: {text!r} is no ISO time.") from None
+    return at if at.tzinfo else at.replace(tzinfo=CHINA)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 refused or failed, 2 misused."""
+    cli(prog_name="xitai")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+"""Bytes of the edge: parts from Redis, segments and files from storage.
+
+Parts are asked of Redis once however many want them, and kept for as long as a live edge needs
+them. Files are sent by the server itself where it can (pathsend), by the store itself where that
+has addresses (presigned redirects), and otherwise in bounded pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+import time
+from collections import OrderedDict
+from typing import Final
+
+import structlog
+
+from api.edge_http import (
+    CORS,
+    IMMUTABLE,
+    NOT_FOUND,
+    UNAVAILABLE,
+    Headers,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    UnsatisfiableRange,
+    media_reply,
+    parse_range,
+    problem,
+)
+from api.edge_state import EdgeState, MediaFile, Stream
+from infra.redis import RedisError, part_key
+from infra.storage.port import NotFound, Storage, StorageError
+from transcode.hls.head import AirHead, HeadPart
+
+log = structlog.get_logger(__name__)
+
+MAX_PART_CACHE: Final = 32 << 20
+"""Bytes of recent parts kept in a process: a few seconds of all rungs of several broadcasts."""
+PIECE: Final = 256 << 10
+"""Bytes read from storage and handed to the server at a time."""
+MAX_FILES: Final = 20_000
+"""Places of files remembered."""
+FILE_SECONDS: Final = 30.0
+"""How long the catalogue's word on a file's place is taken."""
+PRESIGN_SECONDS: Final = 3600
+
+_TYPES: Final = {
+    "mp4": (b"video/mp4", b"audio/mp4"),
+    "m4s": (b"video/mp4", b"audio/mp4"),
+    "jpg": (b"image/jpeg", b"image/jpeg"),
+}
+
+
+class PartCache:
+    """The most recently used parts, by bytes."""
+
+    def __init__(self, limit: int = MAX_PART_CACHE) -> None:
+        self._limit = limit
+        self._replies: OrderedDict[tuple[str, str, int, int], Reply] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, key: tuple[str, str, int, int]) -> Reply | None:
+        reply = self._replies.get(key)
+        if reply is not None:
+            self._replies.move_to_end(key)
+        return reply
+
+    def put(self, key: tuple[str, str, int, int], reply: Reply) -> None:
+        if key in self._replies or reply.size > self._limit:
+            return
+        self._replies[key] = reply
+        self.bytes += reply.size
+        while self.bytes > self._limit:
+            _, old = self._replies.popitem(last=False)
+            self.bytes -= old.size
+
+
+class EdgeMedia:
+    """Answers requests for media."""
+
+    def __init__(self, state: EdgeState, storage: Storage) -> None:
+        self._state = state
+        self._storage = storage
+        self._parts = PartCache()
+        self._files: OrderedDict[tuple[str, str, str], tuple[float, MediaFile]] = OrderedDict()
+        self._links: OrderedDict[str, tuple[float, str]] = OrderedDict()
+
+    # --- parts -------------------------------------------------------------------------------
+
+    async def part(self, stream: Stream, rendition: str, msn: int, part: int) -> Reply:
+        """The bytes of a part; one that is hinted at is waited for."""
+        key = (stream.token, rendition, msn, part)
+        reply = self._parts.get(key)
+        if reply is not None:
+            return reply
+        head = stream.head
+        found = head.rendition(rendition) if head else None
+        if head is None or found is None:
+            return NOT_FOUND
+        if (msn, part) == (found.next_msn, len(found.parts)):
+            if head.state == "ended":
+                return NOT_FOUND
+            if not await self._state.hold(stream, rendition, msn, part):
+                return UNAVAILABLE
+            head = stream.head
+        assert head is not None
+        listed = _listed_part(head, rendition, msn, part)
+        if listed is _ABSENT or (listed is not None and listed.gap):
+            # The segment ended before this part, or holds no media there.
+            return NOT_FOUND
+        made = await self._state.once(
+            key, lambda: self._fetch_part(stream.token, rendition, found.kind, msn, part, listed)
+        )
+        if made is None:
+            return NOT_FOUND
+        self._parts.put(key, made)
+        return made
+
+    async def _fetch_part(
+        self, token: str, rendition: str, kind: str, msn: int, part: int, listed: HeadPart | None
+    ) -> Reply | None:
+        data: bytes | None = None
+        if self._state.client is not None:
+            try:
+                got = await self._state.client.get(part_key(token, rendition, msn, part))
+                data = got if isinstance(got, bytes) else None
+            except (RedisError, OSError, TimeoutError) as error:
+                log.debug("edge could not read a part", why=str(error))
+        if not data and listed is not None:
+            data = await self._cut_part(token, rendition, msn, listed)
+        return media_reply(data, _TYPES["m4s"][kind == "audio"]) if data else None
+
+    async def _cut_part(
+        self, token: str, rendition: str, msn: int, listed: HeadPart
+    ) -> bytes | None:
+        """The part out of its whole segment, if that is stored by now."""
+        key = _live_key(token, rendition, msn)
+        try:
+            data = await self._state.ask(
+                self._storage.open_range, key, listed.offset, listed.offset + listed.size
+            )
+        except NotFound:
+            return None
+        except StorageError as error:
+            log.warning("edge could not read a segment", key=key, why=str(error))
+            return None
+        return data if len(data) == listed.size and _is_fragment(data) else None
+
+    # --- files -------------------------------------------------------------------------------
+
+    async def file(
+        self,
+        stream: Stream,
+        rendition: str,
+        name: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> tuple[int, int]:
+        """Send a file whole or in part; (status, bytes)."""
+        place = await self._place(stream, rendition, name)
+        if place is None:
+            return await _whole(NOT_FOUND, scope, send)
+        head = stream.head.rendition(rendition) if stream.head and rendition else None
+        is_audio = head.kind == "audio" if head else _is_audio(stream, rendition)
+        content_type = _TYPES[name.rpartition(".")[2]][is_audio]
+        path = self._storage.local_path(place.key)
+        if path is not None:
+            return await self._send_local(str(path), place, content_type, scope, receive, send)
+        if place.size is None and (link := await self._link(place.key)) is not None:
+            away = [(b"location", link.encode()), (b"cache-control", b"private, max-age=600")]
+            return await _whole(Reply(307, away, b""), scope, send)
+        size = place.size
+        if size is None:
+            size = await self._state.ask(self._storage.size, place.key)
+        if size is None:
+            return await _whole(NOT_FOUND, scope, send)
+        return await self._send_pieces(place, size, content_type, scope, receive, send)
+
+    async def _place(self, stream: Stream, rendition: str, name: str) -> MediaFile | None:
+        """Where a file lies. What the live head lists is registered, and needs no asking."""
+        head = stream.head.rendition(rendition) if stream.head and rendition else None
+        if head is not None and head.segments and name[0] == "s":
+            msn = int(name[1:-4])
+            index = msn - head.segments[0].msn
+            if 0 <= index < len(head.segments) and head.segments[index].msn == msn:
+                if head.segments[index].gap:
+                    return None
+                return MediaFile(_live_key(stream.token, rendition, msn))
+        key = (stream.token, rendition, name)
+        known = self._files.get(key)
+        now = time.monotonic()
+        if known is not None and now < known[0]:
+            return known[1]
+        place = await self._state.once(
+            ("file", *key), lambda: self._state.ask(self._state.library.media, *key)
+        )
+        if place is not None:
+            self._files.pop(key, None)
+            self._files[key] = (now + FILE_SECONDS, place)
+            while len(self._files) > MAX_FILES:
+                self._files.popitem(last=False)
+        return place
+
+    async def _link(self, key: str) -> str | None:
+        known = self._links.get(key)
+        now = time.monotonic()
+        if known is not None and now < known[0]:
+            return known[1]
+        link = await self._state.ask(self._storage.presign, key, PRESIGN_SECONDS)
+        if link is not None:
+            self._links.pop(key, None)
+            self._links[key] = (now + PRESIGN_SECONDS / 2, link)
+            while len(self._links) > MAX_FILES:
+                self._links.popitem(last=False)
+        return link
+
+    async def _send_local(
+        self,
+        path: str,
+        place: MediaFile,
+        content_type: bytes,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> tuple[int, int]:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return await _whole(NOT_FOUND, scope, send)
+        if not stat.S_ISREG(found.st_mode):
+            return await _whole(NOT_FOUND, scope, send)
+        size = found.st_size if place.size is None else place.size
+        whole = place.size is None and place.offset == 0
+        if (
+            whole
+            and scope["method"] == "GET"
+            and "http.response.pathsend" in scope.get("extensions", ())
+            and not _has_range(scope)
+        ):
+            headers = _file_headers(content_type, size)
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.pathsend", "path": path})
+            return 200, size
+        return await self._send_pieces(place, size, content_type, scope, receive, send)
+
+    async def _send_pieces(
+        self,
+        place: MediaFile,
+        size: int,
+        content_type: bytes,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> tuple[int, int]:
+        try:
+            wanted = parse_range(scope["headers"], size)
+        except UnsatisfiableRange:
+            refused = problem(416, (b"content-range", b"bytes */%d" % size))
+            return await _whole(refused, scope, send)
+        start, end = wanted or (0, size)
+        headers = _file_headers(content_type, end - start)
+        if wanted is not None:
+            headers.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, size)))
+        status = 200 if wanted is None else 206
+        if scope["method"] == "HEAD" or start == end:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return status, 0
+        # The first piece before the status: a file that is gone is still a 404 then.
+        try:
+            piece = await self._read(place, start, end)
+        except NotFound:
+            return await _whole(NOT_FOUND, scope, send)
+        except StorageError as error:
+            log.warning("edge could not read a file", key=place.key, why=str(error))
+            return await _whole(UNAVAILABLE, scope, send)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        sent = await self._send_rest(place, piece, start, end, receive, send)
+        return status, sent
+
+    async def _send_rest(
+        self, place: MediaFile, piece: bytes, start: int, end: int, receive: Receive, send: Send
+    ) -> int:
+        """Piece after piece, as fast as the client takes them, while there is one."""
+        gone = asyncio.ensure_future(_until_gone(receive))
+        at = start
+        try:
+            while True:
+                at += len(piece)
+                more = at < end and bool(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
+                if not more or gone.done():
+                    return at - start
+                piece = await self._read(place, at, end)
+        except StorageError as error:
+            # The length is already promised: breaking off is the only way left to say so.
+            log.warning("edge lost a file while sending", key=place.key, why=str(error))
+            raise ConnectionError("storage failed while sending") from error
+        finally:
+            gone.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await gone
+
+    async def _read(self, place: MediaFile, start: int, end: int) -> bytes:
+        stop = min(end, start + PIECE)
+        return await self._state.ask(
+            self._storage.open_range, place.key, place.offset + start, place.offset + stop
+        )
+
+
+class _Absent(HeadPart, frozen=True):
+    """A part that does not exist and will not."""
+
+
+_ABSENT: Final = _Absent(0, 0, 0)
+
+
+def _listed_part(head: AirHead, rendition: str, msn: int, part: int) -> HeadPart | None:
+    """The part as the head lists it; None when the head no longer says; _ABSENT when it is none."""
+    found = head.rendition(rendition)
+    if found is None or msn > found.next_msn:
+        return _ABSENT
+    if msn == found.next_msn:
+        return found.parts[part] if part < len(found.parts) else _ABSENT
+    for segment in reversed(found.segments):
+        if segment.msn == msn:
+            if not segment.parts:
+                return None
+            return segment.parts[part] if part < len(segment.parts) else _ABSENT
+    return None
+
+
+def _is_audio(stream: Stream, rendition: str) -> bool:
+    replay = stream.entry.replay if stream.entry else None
+    found = replay.rendition(rendition) if replay else None
+    return found is not None and found.kind == "audio"
+
+
+def _live_key(token: str, rendition: str, msn: int) -> str:
+    """Storage key of a segment of the live window: compaction only comes after the end."""
+    return f"live/{token}/{rendition}/{msn:08d}.m4s"
+
+
+def _is_fragment(data: bytes) -> bool:
+    """One moof with its mdat, and nothing else: the offsets were of this very file."""
+    moof = int.from_bytes(data[:4], "big")
+    if data[4:8] != b"moof" or data[moof + 4 : moof + 8] != b"mdat":
+        return False
+    return moof + int.from_bytes(data[moof : moof + 4], "big") == len(data)
+
+
+def _file_headers(content_type: bytes, size: int) -> Headers:
+    return [
+        (b"content-type", content_type),
+        (b"cache-control", IMMUTABLE),
+        (b"accept-ranges", b"bytes"),
+        *CORS,
+        (b"content-length", b"%d" % size),
+    ]
+
+
+def _has_range(scope: Scope) -> bool:
+    return any(name == b"range" for name, _ in scope["headers"])
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _whole(reply: Reply, scope: Scope, send: Send) -> tuple[int, int]:
+    await send(reply.start)
+    await send(reply.empty if scope["method"] == "HEAD" else reply.body)
+    return reply.status, reply.size

@@ -1,0 +1,128 @@
+"""The edge's library: what the catalogue says of a media token, rows and nothing else.
+
+A path names nothing by itself: token, rendition and number are looked up, and only what is
+registered has a place in storage.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.edge_state import LibraryAway, LibraryEntry, MediaFile
+from catalog.models import Broadcast, InitSection, Rendition, Segment, Work
+from infra.database import Database, DatabaseAway
+from transcode.hls.replay import Replay
+from vod.posters import poster_key
+from vod.replay import head_from_catalogue, media, outline
+
+T = TypeVar("T")
+
+_NAME: Final = re.compile(
+    r"init(?P<init>\d{1,6})\.mp4|s(?P<segment>\d{1,10})\.m4s|(?P<joined>replay\d{1,6}\.mp4)",
+    re.ASCII,
+)
+
+
+class CatalogueLibrary:
+    """`Library` on PostgreSQL. Safe to call from several threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _ask(self, work: Callable[[Session], T]) -> T:
+        try:
+            with self._database.transaction() as session:
+                return work(session)
+        except DatabaseAway as error:
+            raise LibraryAway(str(error).splitlines()[0]) from error
+
+    def lookup(self, token: str) -> LibraryEntry | None:
+        """What is known of a media token; None when nothing is."""
+        return self._ask(lambda session: _lookup(session, token))
+
+    def replay(self, token: str, rendition: str) -> Replay | None:
+        """The recording with the segments of one rendition."""
+
+        def work(session: Session) -> Replay | None:
+            whole = outline(session, token)
+            found = media(session, whole, rendition) if whole else None
+            return found.replay if found else None
+
+        return self._ask(work)
+
+    def media(self, token: str, rendition: str, name: str) -> MediaFile | None:
+        """Where a file lies in storage; None for what is not registered."""
+        if not rendition:
+            return self._ask(lambda session: _whole_file(session, token, name))
+        return self._ask(lambda session: _rendition_file(session, token, rendition, name))
+
+
+def _lookup(session: Session, token: str) -> LibraryEntry | None:
+    broadcast = session.scalars(
+        select(Broadcast).where(Broadcast.media_token == token)
+    ).one_or_none()
+    work = session.scalars(select(Work).where(Work.media_token == token)).one_or_none()
+    if work is not None and work.state == "withdrawn":
+        return LibraryEntry("blocked", final=True)
+    whole = outline(session, token)
+    replay = whole.replay() if whole else None
+    if broadcast is None:
+        return LibraryEntry("ended", replay=replay, final=True) if replay else None
+    if broadcast.state == "ready":
+        return LibraryEntry("waiting")
+    if broadcast.state == "cancelled":
+        return LibraryEntry("ended", final=True)
+    final = whole is not None and whole.final
+    # A finished show has no live edge; one that has just ended still gets its last segments.
+    head = None
+    if whole is not None and not final:
+        head = head_from_catalogue(session, broadcast, time.time_ns() // 1000)
+        if head.state == "waiting":
+            head = None
+    state = head.state if head else ("ended" if broadcast.state == "ended" else "waiting")
+    return LibraryEntry(state, head=head, replay=replay, final=final)
+
+
+def _whole_file(session: Session, token: str, name: str) -> MediaFile | None:
+    work = session.scalars(
+        select(Work).where(Work.media_token == token, Work.state == "ready")
+    ).one_or_none()
+    if name == "download.mp4":
+        return MediaFile(work.mp4_key) if work and work.mp4_key else None
+    if name != "poster.jpg":
+        return None
+    if work is not None and work.poster_key:
+        return MediaFile(work.poster_key)
+    known = session.scalar(select(Broadcast.id).where(Broadcast.media_token == token))
+    return MediaFile(poster_key(token)) if known else None
+
+
+def _rendition_file(
+    session: Session, token: str, rendition: str, name: str
+) -> MediaFile | None:
+    match = _NAME.fullmatch(name)
+    row = session.scalars(
+        select(Rendition).where(Rendition.token == token, Rendition.name == rendition)
+    ).one_or_none()
+    if match is None or row is None:
+        return None
+    if match["joined"]:
+        key = row.compacted_key
+        return MediaFile(key) if key and key.rsplit("/", 1)[-1] == name else None
+    found: InitSection | Segment | None
+    if match["init"]:
+        found = session.get(InitSection, (row.id, int(match["init"])))
+    else:
+        found = session.get(Segment, (row.id, int(match["segment"])))
+    if found is None:
+        return None
+    if found.storage_key == row.compacted_key:
+        # Its bytes are a stretch of the joined file: old playlists may still name it alone.
+        return MediaFile(found.storage_key, found.byte_offset or 0, found.size_bytes)
+    return MediaFile(found.storage_key)

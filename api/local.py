@@ -1,0 +1,266 @@
+"""Local administration: what the command line does, straight on the instance's database."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api import answers
+from api.answers import Addresses
+from api.sentences import sentence
+from catalog.broadcasts import BroadcastError
+from catalog.centres import find_or_add, get_centre, home_centre
+from catalog.errors import Refused
+from catalog.models import Broadcast
+from infra.database import Database, DatabaseAway
+from infra.instance import http_url, load_instance, rtmp_url
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from api.answers import BroadcastBrief, BroadcastFull, BroadcastMade, ClipAnswer, Publish
+
+_CLIP_POLL_SECONDS: Final = 0.2
+
+MakeError = Callable[[str, str], Exception]
+
+
+class Local:
+    """One command's hold on an instance; use as a context manager.
+
+    What the catalogue refuses leaves as the error ``fail(code, sentence)`` makes.
+    """
+
+    def __init__(self, settings: Settings, at: Addresses, fail: MakeError) -> None:
+        self._settings = settings
+        self._at = at
+        self._fail = fail
+        self._database = Database(settings.resolved_database_url, name="xitai-cli", pool_size=1)
+
+    @classmethod
+    def open(cls, settings: Settings, fail: MakeError) -> Local:
+        """The instance on the settings' data folder, or the installation their URLs name."""
+        instance = load_instance(settings)
+        if instance is not None:
+            return cls(settings, Addresses(instance.http_url, instance.rtmp_url), fail)
+        if settings.embedded_database:
+            raise fail("not_running", sentence("not_running", {}))
+        return cls(settings, Addresses(http_url(settings), rtmp_url(settings)), fail)
+
+    def __enter__(self) -> Local:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        try:
+            with self._database.transaction() as session:
+                yield session
+        except Refused as error:
+            raise self._fail(error.code, sentence(error.code, error.facts)) from None
+        except BroadcastError as error:
+            raise self._fail(error.code, error.message) from None
+        except DatabaseAway:
+            raise self._fail("database_away", sentence("database_away", {})) from None
+
+    # --- broadcasts --------------------------------------------------------------------------
+
+    def create(
+        self,
+        *,
+        title: str,
+        centre: str | None,
+        mode: str,
+        planned: dt.datetime | None,
+        description: str,
+    ) -> BroadcastMade:
+        from catalog.broadcasts import create_broadcast
+
+        with self._transaction() as session:
+            home = home_centre(session, centre)
+            new = create_broadcast(
+                session,
+                title=title,
+                centre_id=home.id,
+                mode=mode,
+                description=description,
+                planned_at=planned,
+            )
+            return answers.made(new, self._at)
+
+    def show(self, broadcast_id: str) -> BroadcastFull:
+        with self._transaction() as session:
+            return answers.full(session, self._find(session, broadcast_id), self._at)
+
+    def listing(self, *, state: str | None, limit: int) -> list[BroadcastBrief]:
+        with self._transaction() as session:
+            found = answers.listed_broadcasts(session, state=state, limit=limit)
+            return [answers.brief(broadcast, self._at) for broadcast in found]
+
+    def end(self, broadcast_id: str) -> BroadcastFull:
+        from api.present import tell_ingest
+        from catalog.broadcasts import end_broadcast
+        from infra.redis import connect
+
+        with self._transaction() as session:
+            broadcast = self._find(session, broadcast_id)
+            end_broadcast(session, broadcast.id, dt.datetime.now(dt.UTC))
+            found = answers.full(session, broadcast, self._at)
+        client = connect(self._settings)
+        try:
+            tell_ingest(client, "end", broadcast_id)
+        finally:
+            client.close()
+        return found
+
+    def rotate_key(self, broadcast_id: str) -> Publish:
+        from catalog.broadcasts import rotate_key
+
+        with self._transaction() as session:
+            key = rotate_key(session, self._find(session, broadcast_id).id)
+        return answers.Publish(rtmp_url=self._at.rtmp, stream_key=key)
+
+    def _find(self, session: Session, broadcast_id: str) -> Broadcast:
+        found = answers.find_broadcast(session, broadcast_id)
+        if found is None:
+            raise Refused("broadcast_not_found")
+        return found
+
+    # --- clips -------------------------------------------------------------------------------
+
+    def clip(
+        self,
+        broadcast_id: str,
+        start: float,
+        stop: float,
+        title: str,
+        progress: Callable[[float | None, str], None],
+    ) -> ClipAnswer:
+        """Ask for a clip and wait for it; ``progress`` is told when something changes."""
+        from catalog.minutes import TICKS_A_SECOND
+        from infra.queue import connect_queue
+        from vod.clips import request_clip
+
+        if not 0 <= start < stop < 1e7:
+            raise self._fail("clip_range", sentence("clip_range", {}))
+        connect_queue(self._settings)
+        with self._transaction() as session:
+            work, job = request_clip(
+                session,
+                broadcast_id=broadcast_id,
+                in_ticks=round(start * TICKS_A_SECOND),
+                out_ticks=round(stop * TICKS_A_SECOND),
+                title=title,
+                created_by=None,
+            )
+        self._wait(job.id, progress)
+        with self._transaction() as session:
+            made = session.get_one(type(work), work.id, populate_existing=True)
+            return answers.clip(made, self._at, job_id=job.id)
+
+    def _wait(self, job_id: int, progress: Callable[[float | None, str], None]) -> None:
+        from infra.tables import Job
+
+        said: tuple[Any, ...] | None = None
+        while True:
+            with self._transaction() as session:
+                job = session.scalars(select(Job).where(Job.id == job_id)).one()
+                told = answers.job(job)
+            if (news := (told.state, told.progress, told.note)) != said:
+                said = news
+                progress(told.progress, told.note or told.state)
+            if told.state == "done":
+                return
+            if told.state in ("failed", "cancelled"):
+                reason = told.error or told.state
+                code = told.error_code or "clip_failed"
+                raise self._fail(code, sentence("clip_failed", {"reason": reason}))
+            time.sleep(_CLIP_POLL_SECONDS)
+
+    # --- exports -----------------------------------------------------------------------------
+
+    def export_minutes(self, year: int, out: Path, centre: str | None) -> int:
+        """Write the workbook; the file is there whole or not at all."""
+        from catalog.exports import write_minutes
+
+        handle = -1
+        fresh = ""
+        try:
+            handle, fresh = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+            with os.fdopen(handle, "wb") as file, self._transaction() as session:
+                path = get_centre(session, centre).path if centre else None
+                number = write_minutes(
+                    session,
+                    file,
+                    year=year,
+                    now=dt.datetime.now(dt.UTC),
+                    base_url=self._at.http,
+                    centre_path=path,
+                )
+            # mkstemp makes it ours alone; a report is made to be handed on.
+            Path(fresh).chmod(0o644)
+            Path(fresh).replace(out)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise self._fail("out_unwritable", sentence("out_unwritable", {"reason": reason})) from None
+        finally:
+            if fresh:
+                Path(fresh).unlink(missing_ok=True)
+        return number
+
+    # --- accounts ----------------------------------------------------------------------------
+
+    def create_user(
+        self, *, login: str, name: str, role: str, centre: str | None, password: str
+    ) -> dict[str, Any]:
+        from catalog.accounts import create_user
+
+        with self._transaction() as session:
+            home = (
+                find_or_add(session, centre)
+                if centre
+                else home_centre(session, None)
+            )
+            user = create_user(
+                session, login=login, name=name, role=role, centre=home, password=password
+            )
+            return {
+                "id": user.id,
+                "login": user.login,
+                "name": user.display_name,
+                "role": user.role,
+                "centre_id": home.id,
+                "centre": home.name,
+            }
+
+    def token(self, *, role: str, centre: str | None, label: str, days: int) -> dict[str, Any]:
+        from catalog.accounts import issue_token
+
+        now = dt.datetime.now(dt.UTC)
+        with self._transaction() as session:
+            reach = get_centre(session, centre) if centre else None
+            token = issue_token(
+                session, role=role, centre=reach, now=now, label=label, days=days
+            )
+            return {
+                "token": token,
+                "role": role,
+                "centre_id": reach.id if reach else None,
+                "expires_at": (now + dt.timedelta(days=days)).isoformat(),
+            }

@@ -1,0 +1,393 @@
+"""The pages' data from the database and Redis: implements `PageDeps`.
+
+Every method is a plain function in a thread with one transaction of its own. What anyone may ask
+for is kept for a moment, so that an audience costs one query.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+from sqlalchemy.orm import Session
+
+from api import answers, jobs
+from api.brake import Brake
+from api.errors import Problem
+from api.keep import Keep
+from api.pages import cards, view
+from api.pages.view import FormErrors, NotAllowed, NotFound
+from api.parts import Parts
+from api.present import read_feed, tell_ingest
+from api.rights import Action, covers, may
+from api.sentences import sentence
+from catalog import accounts, broadcasts
+from catalog.centres import centres_within, find_centre
+from catalog.errors import Refused
+from catalog.minutes import TICKS_A_MS
+from catalog.models import Broadcast
+from infra.database import DatabaseAway, after_commit
+from vod.clips import request_clip
+
+T = TypeVar("T")
+
+_HOME_SECONDS: Final = 2.0
+_PAGE_SECONDS: Final = 1.0
+
+
+class TruthAway(ConnectionError):
+    """The database is away: pages say so, and come all the same."""
+
+
+@dataclass(frozen=True)
+class Person(view.User):
+    """A signed-in person, with the reach of their account."""
+
+    centre_id: str | None = None
+    centre_path: str | None = None
+
+
+class Backend:
+    """`PageDeps` on a web process's parts."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._brake = Brake(parts.redis)
+        self._keep = Keep()
+        settings = parts.settings
+        self._config = view.PageConfig(
+            production=True,
+            public_url=settings.public_url,
+            secure_cookies=(settings.public_url or "").startswith("https://"),
+            media_origins=_media_origins(settings.resolved_storage_url, settings.s3_endpoint),
+        )
+
+    @property
+    def config(self) -> view.PageConfig:
+        return self._config
+
+    async def _do(self, work: Callable[[Session], T]) -> T:
+        def run() -> T:
+            with self._parts.database.transaction() as session:
+                return work(session)
+
+        try:
+            return await to_thread.run_sync(run)
+        except DatabaseAway as error:
+            raise TruthAway(str(error).splitlines()[0]) from error
+
+    async def _kept(self, key: object, seconds: float, work: Callable[[Session], T]) -> T:
+        def run() -> T:
+            def make() -> T:
+                with self._parts.database.transaction() as session:
+                    return work(session)
+
+            return self._keep.get(key, seconds, make)
+
+        try:
+            return await to_thread.run_sync(run)
+        except DatabaseAway as error:
+            raise TruthAway(str(error).splitlines()[0]) from error
+
+    # --- viewers -----------------------------------------------------------------------------
+
+    async def home(self) -> view.HomeView:
+        def work(session: Session) -> view.HomeView:
+            return cards.home(session, self._parts.storage, _now())
+
+        return await self._kept("home", _HOME_SECONDS, work)
+
+    async def broadcast_page(self, broadcast_id: str) -> view.BroadcastPageView | None:
+        def work(session: Session) -> view.BroadcastPageView | None:
+            found = answers.find_broadcast(session, broadcast_id)
+            if found is None or found.state == "cancelled":
+                return None
+            return cards.broadcast_page(session, self._parts.storage, found)
+
+        return await self._kept(("b", broadcast_id), _PAGE_SECONDS, work)
+
+    async def clip_page(self, clip_id: str) -> view.ClipPageView | None:
+        def work(session: Session) -> view.ClipPageView | None:
+            return cards.clip_page(session, self._parts.storage, clip_id)
+
+        return await self._kept(("c", clip_id), _PAGE_SECONDS, work)
+
+    # --- who ---------------------------------------------------------------------------------
+
+    async def user_for(self, session_token: str) -> view.User | None:
+        def work(session: Session) -> Person | None:
+            found = accounts.identity_of(session, session_token, "session", _now())
+            if found is None or found.user_id is None:
+                return None
+            everywhere = found.centre_path is None
+            return Person(
+                id=found.user_id,
+                name=found.name,
+                role=found.role,
+                centre=None if everywhere else found.centre_name,
+                centre_id=found.centre_id,
+                centre_path=found.centre_path,
+            )
+
+        return await self._do(work)
+
+    async def sign_in(
+        self, login: str, password: str, client: str
+    ) -> view.SignedIn | view.SignInRefused:
+        def work(session: Session) -> view.SignedIn | view.SignInRefused:
+            if wait := self._brake.wait(login, client):
+                return view.SignInRefused("slow_down", wait)
+            user = accounts.password_opens(session, login, password)
+            if user is None:
+                self._brake.failed(login, client)
+                return view.SignInRefused("wrong")
+            self._brake.passed(login, client)
+            return _signed_in(accounts.open_session(session, user, _now()))
+
+        return await self._do(work)
+
+    async def sign_out(self, session_token: str) -> None:
+        await self._do(lambda session: accounts.close_session(session, session_token))
+
+    async def setup_open(self, setup_token: str) -> bool:
+        return await self._do(lambda session: accounts.setup_open(session, setup_token, _now()))
+
+    async def setup(self, setup_token: str, form: view.SetupForm) -> view.SignedIn | FormErrors:
+        def work(session: Session) -> view.SignedIn:
+            user = accounts.first_account(
+                session,
+                setup_token,
+                login=form.login,
+                name=form.name,
+                password=form.password,
+                centre=form.centre,
+                now=_now(),
+            )
+            return _signed_in(accounts.open_session(session, user, _now()))
+
+        try:
+            return await self._do(work)
+        except Refused as error:
+            return _form_errors(error)
+
+    # --- the desk ----------------------------------------------------------------------------
+
+    async def desk_broadcasts(self, user: view.User) -> tuple[view.BroadcastCard, ...]:
+        person = _allowed(user, "broadcast.see")
+
+        def work(session: Session) -> tuple[view.BroadcastCard, ...]:
+            return cards.desk_list(session, self._parts.storage, person.centre_path)
+
+        return await self._do(work)
+
+    async def centres(self, user: view.User) -> tuple[view.Centre, ...]:
+        person = _person(user)
+
+        def work(session: Session) -> tuple[view.Centre, ...]:
+            found = centres_within(session, person.centre_path)
+            # The person's own first: it is nearly always the one meant.
+            found.sort(key=lambda centre: centre.id != person.centre_id)
+            return tuple(view.Centre(centre.id, centre.name) for centre in found)
+
+        return await self._do(work)
+
+    async def create_broadcast(
+        self, user: view.User, form: view.BroadcastForm
+    ) -> view.Created | FormErrors:
+        person = _allowed(user, "broadcast.make")
+
+        def work(session: Session) -> view.Created:
+            centre = find_centre(session, form.centre_id or person.centre_id or "")
+            if centre is None or not covers(person.centre_path, centre.path):
+                raise Refused("centre_unknown", centre=form.centre_id or "")
+            new = broadcasts.create_broadcast(
+                session,
+                title=form.title,
+                centre_id=centre.id,
+                mode=form.mode,
+                description=form.description,
+                planned_at=form.starts_at,
+                created_by=person.id,
+            )
+            push = view.PushAddress(self._parts.addresses().rtmp, new.stream_key)
+            return view.Created(new.broadcast.id, push)
+
+        return await self._form(work)
+
+    async def desk_broadcast(self, user: view.User, broadcast_id: str) -> view.DeskBroadcastView:
+        person = _allowed(user, "broadcast.see")
+        address = self._parts.addresses().rtmp
+
+        def work(session: Session) -> view.DeskBroadcastView:
+            broadcast = _find(session, person, broadcast_id)
+            return cards.desk_page(
+                session,
+                self._parts.storage,
+                broadcast,
+                feed=read_feed(session, self._parts.redis, broadcast.id),
+                rtmp_url=address,
+                counted=self._keep.get(
+                    ("counts", broadcast.id), 5.0, lambda: cards.item_counts(session, broadcast.id)
+                ),
+            )
+
+        return await self._do(work)
+
+    async def feed_health(self, user: view.User, broadcast_id: str) -> view.FeedHealth:
+        person = _allowed(user, "broadcast.see")
+
+        def work(session: Session) -> view.FeedHealth:
+            broadcast = _find(session, person, broadcast_id)
+            feed = read_feed(session, self._parts.redis, broadcast.id)
+            return cards.feed_health(feed, cards.viewers(session, [broadcast]))
+
+        return await self._do(work)
+
+    async def rotate_key(self, user: view.User, broadcast_id: str) -> view.PushAddress:
+        person = _allowed(user, "broadcast.make")
+        address = self._parts.addresses().rtmp
+
+        def work(session: Session) -> view.PushAddress:
+            broadcast = _find(session, person, broadcast_id)
+            return view.PushAddress(address, broadcasts.rotate_key(session, broadcast.id))
+
+        return await self._do(work)
+
+    async def end_broadcast(self, user: view.User, broadcast_id: str) -> None:
+        person = _allowed(user, "broadcast.end")
+
+        def work(session: Session) -> None:
+            broadcast = _find(session, person, broadcast_id)
+            broadcasts.end_broadcast(session, broadcast.id, _now())
+            redis = self._parts.redis
+            after_commit(session, lambda: tell_ingest(redis, "end", broadcast.id))
+
+        await self._do(work)
+        self._keep.forget(("b", broadcast_id))
+        self._keep.forget("home")
+
+    async def create_clip(
+        self, user: view.User, broadcast_id: str, form: view.ClipForm
+    ) -> view.ClipQueued | FormErrors:
+        person = _allowed(user, "clip.make")
+
+        def work(session: Session) -> view.ClipQueued:
+            made, job = request_clip(
+                session,
+                broadcast_id=_find(session, person, broadcast_id).id,
+                in_ticks=form.in_ms * TICKS_A_MS,
+                out_ticks=form.out_ms * TICKS_A_MS,
+                title=form.title,
+                created_by=person.id,
+            )
+            return view.ClipQueued(made.id, str(job.id))
+
+        return await self._form(work)
+
+    async def jobs(self, user: view.User) -> tuple[view.JobRow, ...]:
+        person = _allowed(user, "job.see")
+
+        def work(session: Session) -> tuple[view.JobRow, ...]:
+            now = _now()
+            found = jobs.listed(session, person.centre_path, limit=100)
+            return tuple(cards.job_row(row, now) for row in found)
+
+        return await self._do(work)
+
+    async def retry_job(self, user: view.User, job_id: str) -> None:
+        person = _allowed(user, "job.steer")
+        await self._steer(lambda session: jobs.retry(session, person.centre_path, _number(job_id)))
+
+    async def cancel_job(self, user: view.User, job_id: str) -> None:
+        person = _allowed(user, "job.steer")
+        await self._steer(lambda session: jobs.cancel(session, person.centre_path, _number(job_id)))
+
+    # --- refusals ----------------------------------------------------------------------------
+
+    async def _form(self, work: Callable[[Session], T]) -> T | FormErrors:
+        try:
+            return await self._do(work)
+        except Refused as error:
+            return _form_errors(error)
+        except broadcasts.BroadcastError as error:
+            if error.code == "broadcast_not_found":
+                raise NotFound from error
+            field = _FIELDS.get(error.code.split("_")[0])
+            if field is None or error.code in _GENERAL:
+                return FormErrors(general=error.message)
+            return FormErrors({field: error.message})
+
+    async def _steer(self, work: Callable[[Session], object]) -> None:
+        try:
+            await self._do(work)
+        except Problem as error:
+            if error.code == "job_not_found":
+                raise NotFound from error
+            if error.code == "job_live":
+                raise NotAllowed from error
+            # It ended, or began, between the page and the press: the list shows how it stands.
+            return
+
+
+_FIELDS: Final = {
+    "title": "title",
+    "mode": "mode",
+    "login": "login",
+    "password": "password",
+    "centre": "centre",
+    "clip": "stop",
+}
+_GENERAL: Final = ("clip_no_footage",)
+
+
+def _form_errors(error: Refused) -> FormErrors:
+    text = sentence(error.code, error.facts)
+    field = _FIELDS.get(error.code.split("_")[0])
+    return FormErrors({field: text}) if field else FormErrors(general=text)
+
+
+def _person(user: view.User) -> Person:
+    # Pages hand back what `user_for` gave them; anything else is our own mistake.
+    assert isinstance(user, Person)
+    return user
+
+
+def _allowed(user: view.User, action: Action) -> Person:
+    person = _person(user)
+    if not may(person.role, action):
+        raise NotAllowed
+    return person
+
+
+def _find(session: Session, person: Person, broadcast_id: str) -> Broadcast:
+    found = answers.find_broadcast(session, broadcast_id, centre_path=person.centre_path)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+
+
+def _signed_in(secret: str) -> view.SignedIn:
+    return view.SignedIn(secret, accounts.SESSION_DAYS * 86_400)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _media_origins(storage_url: str, endpoint: str | None) -> tuple[str, ...]:
+    """Other origins the edge may send players to, for the pages' content policy."""
+    if not storage_url.startswith("s3://"):
+        return ()
+    if endpoint:
+        parts = urlsplit(endpoint)
+        return (f"{parts.scheme}://{parts.netloc}",)
+    bucket = urlsplit(storage_url).netloc
+    return (f"https://{bucket}.s3.amazonaws.com", "https://*.amazonaws.com")

@@ -1,0 +1,364 @@
+"""Rows turned into what the pages show: cards, the watch page, the desk's one screen."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session, joinedload
+
+from api import jobs
+from api.pages import view
+from api.present import Feed
+from catalog.broadcasts import gaps
+from catalog.centres import within
+from catalog.clock import from_us
+from catalog.ledger import broadcast_minutes
+from catalog.minutes import TICKS_A_MS
+from catalog.models import AirItem, Broadcast, Centre, Rendition, Resource, Take, Work
+from catalog.plays import Counts, counts, watching_now
+from catalog.resources import raw_footage, timeline_of
+from infra.storage import Storage, StorageError
+from infra.tables import Job
+
+SHELF: Final = 12
+DESK_MAX: Final = 100
+_STILL_COMING: Final = dt.timedelta(hours=6)
+"""A show that has not begun this long after its time is no longer announced."""
+
+_STATES: Final[dict[str, view.AirState]] = {
+    "ready": "waiting",
+    "live": "live",
+    "interrupted": "interrupted",
+    "ended": "ended",
+    "cancelled": "ended",
+}
+_ON_AIR: Final = ("live", "interrupted")
+
+
+# --- cards -----------------------------------------------------------------------------------
+
+
+def home(session: Session, storage: Storage, now: dt.datetime) -> view.HomeView:
+    """The front page: on air, coming, replays, micro-videos."""
+    on_air = _broadcasts(session, Broadcast.state.in_(_ON_AIR), Broadcast.started_at.desc())
+    coming = _broadcasts(
+        session,
+        (Broadcast.state == "ready") & (Broadcast.planned_at > now - _STILL_COMING),
+        Broadcast.planned_at.asc(),
+    )
+    aired = select(AirItem.msn).where(AirItem.token == Broadcast.media_token).exists()
+    replays = _broadcasts(session, (Broadcast.state == "ended") & aired, Broadcast.ended_at.desc())
+    clips = session.scalars(
+        select(Work)
+        .where(Work.kind == "clip", Work.state == "ready")
+        .order_by(Work.published_at.desc())
+        .limit(SHELF)
+    )
+    made = broadcast_cards(session, storage, [*on_air, *coming, *replays])
+    return view.HomeView(
+        on_air=tuple(made[b.id] for b in on_air),
+        coming=tuple(made[b.id] for b in coming),
+        replays=tuple(made[b.id] for b in replays),
+        clips=tuple(clip_card(work) for work in clips),
+    )
+
+
+def _broadcasts(
+    session: Session, which: ColumnElement[bool], order: ColumnElement[Any]
+) -> list[Broadcast]:
+    query = (
+        select(Broadcast)
+        .where(which, Broadcast.listed)
+        .options(joinedload(Broadcast.centre))
+        .order_by(order, Broadcast.id)
+        .limit(SHELF)
+    )
+    return list(session.scalars(query))
+
+
+def desk_list(
+    session: Session, storage: Storage, centre_path: str | None
+) -> tuple[view.BroadcastCard, ...]:
+    """On air first, then coming (soonest first), then over (latest first)."""
+    found = list(
+        session.scalars(
+            select(Broadcast)
+            .join(Centre, Centre.id == Broadcast.centre_id)
+            .where(within(centre_path), Broadcast.state != "cancelled")
+            .options(joinedload(Broadcast.centre))
+            .order_by((Broadcast.state == "ended").asc(), Broadcast.created_at.desc(), Broadcast.id)
+            .limit(DESK_MAX)
+        )
+    )
+    far = dt.datetime.max.replace(tzinfo=dt.UTC)
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+    def place(b: Broadcast) -> tuple[int, float]:
+        if b.state in _ON_AIR:
+            return 0, -(b.started_at or epoch).timestamp()
+        if b.state == "ready":
+            return 1, (b.planned_at or far).timestamp()
+        return 2, -(b.ended_at or epoch).timestamp()
+
+    found.sort(key=place)
+    made = broadcast_cards(session, storage, found)
+    return tuple(made[b.id] for b in found)
+
+
+def broadcast_cards(
+    session: Session, storage: Storage, found: Sequence[Broadcast]
+) -> dict[str, view.BroadcastCard]:
+    """Broadcast id → its card."""
+    lengths = replay_lengths(session, [b.media_token for b in found])
+    played = counts(session, [b.id for b in found if b.state == "ended"])
+    present = watching_now(session, [b.id for b in found if b.state in _ON_AIR])
+    return {
+        b.id: view.BroadcastCard(
+            id=b.id,
+            title=b.title,
+            centre=b.centre.name,
+            state=_STATES[b.state],
+            starts_at=b.planned_at or b.started_at,
+            poster_url=poster_url(storage, b) if b.media_token in lengths else None,
+            viewers=present.get(b.id, 0),
+            plays=played[b.id].play_starts if b.id in played else 0,
+            duration_ms=lengths.get(b.media_token) if b.state == "ended" else None,
+            mode=cast("view.Mode", b.mode),
+            ended_at=b.ended_at,
+        )
+        for b in found
+    }
+
+
+def replay_lengths(session: Session, tokens: Sequence[str]) -> dict[str, int]:
+    """Media token → length of its replay in ms, gaps within it included."""
+    query = (
+        select(AirItem.token, func.max(AirItem.start_ticks + AirItem.duration_ticks))
+        .where(AirItem.token.in_(tokens))
+        .group_by(AirItem.token)
+    )
+    return {token: int(ticks) // TICKS_A_MS for token, ticks in session.execute(query)}
+
+
+def poster_url(storage: Storage, broadcast: Broadcast) -> str | None:
+    """Address of a broadcast's poster, once there is one."""
+    token = broadcast.media_token
+    try:
+        there = storage.size(f"live/{token}/poster.jpg") is not None
+    except StorageError:
+        return None
+    return f"/hls/{token}/poster.jpg" if there else None
+
+
+def clip_card(work: Work) -> view.ClipCard:
+    return view.ClipCard(
+        id=work.id,
+        title=work.title,
+        duration_ms=work.duration_ticks // TICKS_A_MS,
+        poster_url=f"/hls/{work.media_token}/poster.jpg" if work.poster_key else None,
+        ready=work.state == "ready",
+    )
+
+
+# --- the watch page --------------------------------------------------------------------------
+
+
+def broadcast_page(
+    session: Session, storage: Storage, broadcast: Broadcast
+) -> view.BroadcastPageView:
+    """The same address before, during and after."""
+    token = broadcast.media_token
+    aired = token in replay_lengths(session, [token])
+    has_sound = session.scalar(
+        select(Rendition.id).where(Rendition.token == token, Rendition.name == "a")
+    )
+    clips = session.scalars(
+        select(Work)
+        .where(Work.broadcast_id == broadcast.id, Work.kind == "clip", Work.state == "ready")
+        .order_by(Work.created_at)
+    )
+    return view.BroadcastPageView(
+        card=broadcast_cards(session, storage, [broadcast])[broadcast.id],
+        description=broadcast.description,
+        hls_url=f"/hls/{token}/main.m3u8",
+        plain_url=f"/hls/{token}/plain.m3u8",
+        replay_hls_url=f"/hls/{token}/replay.m3u8" if aired else None,
+        audio_live_url=f"/hls/{token}/a/live.m3u8" if has_sound else None,
+        audio_replay_url=f"/hls/{token}/a/replay.m3u8" if has_sound and aired else None,
+        clips=tuple(clip_card(work) for work in clips),
+    )
+
+
+def clip_page(session: Session, storage: Storage, clip_id: str) -> view.ClipPageView | None:
+    """A clip with what it was cut from; None when there is none to show."""
+    work = session.get(Work, clip_id)
+    if work is None or work.kind != "clip" or work.state in ("withdrawn", "failed"):
+        return None
+    source = session.get(Broadcast, work.broadcast_id) if work.broadcast_id else None
+    ready = work.state == "ready"
+    media = f"/hls/{work.media_token}"
+    card = clip_card(work)
+    return view.ClipPageView(
+        id=work.id,
+        title=work.title,
+        duration_ms=card.duration_ms,
+        hls_url=f"{media}/main.m3u8",
+        mp4_url=f"{media}/download.mp4" if ready and work.mp4_key else None,
+        poster_url=card.poster_url,
+        broadcast=broadcast_cards(session, storage, [source])[source.id] if source else None,
+        plays=counts(session, [work.id])[work.id].play_starts,
+        ready=ready,
+    )
+
+
+# --- the desk --------------------------------------------------------------------------------
+
+
+def item_counts(session: Session, item_id: str) -> Counts:
+    return counts(session, [item_id])[item_id]
+
+
+def viewers(session: Session, found: Sequence[Broadcast]) -> int:
+    return sum(watching_now(session, [b.id for b in found]).values())
+
+
+def desk_page(
+    session: Session,
+    storage: Storage,
+    broadcast: Broadcast,
+    *,
+    feed: Feed,
+    rtmp_url: str,
+    counted: Counts,
+) -> view.DeskBroadcastView:
+    """All the desk knows of one broadcast."""
+    takes = list(
+        session.scalars(select(Take).where(Take.broadcast_id == broadcast.id).order_by(Take.seq))
+    )
+    length = broadcast_minutes(session, [broadcast])[broadcast.id]
+    clips = session.scalars(
+        select(Work)
+        .where(Work.broadcast_id == broadcast.id, Work.kind == "clip")
+        .where(Work.state.in_(("making", "ready")))
+        .order_by(Work.created_at)
+    )
+    images = session.scalar(
+        select(func.count())
+        .select_from(Resource)
+        .where(Resource.broadcast_id == broadcast.id, Resource.kind == "image")
+        .where(Resource.withdrawn_at.is_(None))
+    )
+    card = broadcast_cards(session, storage, [broadcast])[broadcast.id]
+    media = f"/hls/{broadcast.media_token}"
+    now = dt.datetime.now(dt.UTC)
+    open_work = jobs.listed(
+        session, None, states=("queued", "running", "failed"), broadcast_id=broadcast.id
+    )
+    return view.DeskBroadcastView(
+        card=card,
+        description=broadcast.description,
+        rtmp_url=rtmp_url,
+        hls_url=f"{media}/main.m3u8",
+        health=feed_health(feed, card.viewers),
+        started_at=broadcast.started_at,
+        takes=_takes(session, broadcast, takes),
+        gaps=_gaps(broadcast, takes, now),
+        finished_ms=length.finished_ticks // TICKS_A_MS,
+        raw_ms=length.raw_ticks // TICKS_A_MS,
+        images=images or 0,
+        counts=view.Counts(
+            views=counted.page_views,
+            starts=counted.play_starts,
+            effective=counted.effective_plays,
+            devices=counted.devices,
+        ),
+        replay_hls_url=f"{media}/replay.m3u8" if length.finished_ticks else None,
+        clips=tuple(clip_card(work) for work in clips),
+        jobs=tuple(job_row(row, now) for row in open_work),
+        peak_viewers=counted.peak_viewers,
+    )
+
+
+def _takes(
+    session: Session, broadcast: Broadcast, takes: Sequence[Take]
+) -> tuple[view.TakeRow, ...]:
+    footage = raw_footage(session, [broadcast.id], backups=True).get(broadcast.id, {})
+    rows = []
+    for take in takes:
+        ticks = sum(end - start for start, end in footage.get(timeline_of(take.id), ()))
+        ended = take.last_arrival_us if take.state == "closed" else None
+        rows.append(
+            view.TakeRow(
+                number=take.seq,
+                started_at=from_us(take.first_arrival_us),
+                ended_at=None if ended is None else from_us(ended),
+                duration_ms=ticks // TICKS_A_MS,
+            )
+        )
+    return tuple(rows)
+
+
+def _gaps(broadcast: Broadcast, takes: list[Take], now: dt.datetime) -> tuple[view.GapRow, ...]:
+    now_us = round(now.timestamp() * 1e6)
+    found = gaps(takes, open_ended=broadcast.state == "interrupted")
+    return tuple(
+        view.GapRow(
+            started_at=from_us(gap.start_us),
+            duration_ms=((now_us if gap.end_us is None else gap.end_us) - gap.start_us) // 1000,
+        )
+        for gap in found
+    )
+
+
+def feed_health(feed: Feed, watching: int) -> view.FeedHealth:
+    live = feed.live
+    return view.FeedHealth(
+        connected=feed.connected,
+        bitrate_bps=feed.bitrate_bps,
+        fps=feed.fps,
+        audio_bps=feed.audio_bps,
+        width=feed.width,
+        height=feed.height,
+        video_codec=feed.video_codec,
+        audio_codec=feed.audio_codec,
+        encoder=feed.encoder,
+        rtt_ms=feed.rtt_ms,
+        dropped=feed.dropped,
+        late_ms=feed.late_ms,
+        key_interval_ms=feed.key_interval_ms,
+        log_bytes=feed.log_bytes,
+        disk_free_bytes=feed.disk_free_bytes,
+        history=tuple(view.HealthPoint(at, bps, fps) for at, bps, fps in feed.history),
+        rungs=tuple(view.RungHealth(r.name, r.bitrate_bps, r.fps) for r in live.rungs)
+        if live
+        else (),
+        lag_ms=live.lag_ms if live else None,
+        speed=live.speed if live else None,
+        restarts=live.restarts if live else 0,
+        codes=tuple(dict.fromkeys([*feed.warnings, *(live.advice if live else ())])),
+        viewers=watching,
+    )
+
+
+def job_row(row: Job, now: dt.datetime) -> view.JobRow:
+    progress = None if row.progress_permille is None else row.progress_permille / 1000
+    eta = None
+    if row.state == "running" and progress and row.started_at:
+        eta = round((now - row.started_at).total_seconds() * (1 - progress) / progress)
+    return view.JobRow(
+        id=str(row.id),
+        kind=row.kind,
+        subject=row.title,
+        state=cast("view.JobState", row.state),
+        created_at=row.created_at,
+        progress=progress,
+        eta_s=eta,
+        note=row.note or None,
+        attempt=row.attempt,
+        error=row.error,
+        broadcast_id=row.broadcast_id,
+        finished_at=row.ended_at,
+    )

@@ -1,0 +1,339 @@
+"""The staff's pages: signing in, the list, making a broadcast, running it, and the long work."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.pages.checks import light
+from api.pages.gallery import samples
+from api.pages.guard import SESSION_COOKIE, current_user, same_origin, set_session, staff
+from api.pages.render import Renderer, translations, wishes
+from api.pages.view import (
+    BroadcastForm,
+    ClipForm,
+    FormErrors,
+    Mode,
+    NotFound,
+    PageDeps,
+    PushAddress,
+    SetupForm,
+    SignedIn,
+    User,
+)
+from api.pages.words import Translate, parse_clock
+
+TITLE_LIMIT = 100
+_PASSWORD_LEAST = 10
+
+
+def desk_router(deps: PageDeps, renderer: Renderer) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    _accounts(router, deps, renderer)
+    _broadcasts(router, deps, renderer)
+    _running(router, deps, renderer)
+    _jobs(router, deps, renderer)
+
+    @router.get("/desk/components")
+    async def components(request: Request) -> Response:
+        user = await (staff if deps.config.production else current_user)(request, deps)
+        say = _say(request)
+        return renderer.page(request, "components.html", samples(say), user=user, private=True)
+
+    return router
+
+
+def _say(request: Request) -> Translate:
+    return translations(wishes(request).language).gettext
+
+
+def _accounts(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
+    def sign_in_page(
+        request: Request,
+        target: str,
+        login: str = "",
+        error: str | None = None,
+        status: int = 200,
+    ) -> Response:
+        data = {"login": login, "error": error, "next": _desk_path(target)}
+        return renderer.page(request, "sign_in.html", data, status=status, private=True)
+
+    @router.get("/desk/sign-in")
+    async def sign_in(request: Request, next: str = "/desk") -> Response:
+        return sign_in_page(request, next)
+
+    @router.post("/desk/sign-in")
+    async def sign_in_post(
+        request: Request,
+        login: Annotated[str, Form()] = "",
+        password: Annotated[str, Form()] = "",
+        next: Annotated[str, Form()] = "/desk",
+    ) -> Response:
+        same_origin(request)
+        client = request.client.host if request.client else ""
+        answer = await deps.sign_in(login.strip(), password, client)
+        if isinstance(answer, SignedIn):
+            response = RedirectResponse(_desk_path(next), status_code=303)
+            set_session(response, answer.session_token, answer.max_age_s, deps.config)
+            return response
+        say = _say(request)
+        if answer.reason == "slow_down":
+            text = say("试的次数太多了。请等 {n} 秒再试。").format(n=answer.retry_after_s)
+            return sign_in_page(request, next, login, text, 429)
+        text = say("用户名或密码不对。请检查大小写后再试；忘了密码请找管理员重设。")
+        return sign_in_page(request, next, login, text, 401)
+
+    @router.post("/desk/sign-out")
+    async def sign_out(request: Request) -> Response:
+        same_origin(request)
+        token = request.cookies.get(SESSION_COOKIE)
+        if token:
+            await deps.sign_out(token)
+        response = RedirectResponse("/", status_code=303)
+        response.delete_cookie(SESSION_COOKIE, path="/")
+        return response
+
+    @router.get("/setup/{token}")
+    async def setup(request: Request, token: str) -> Response:
+        data = {"open": await deps.setup_open(token), "form": {}, "errors": FormErrors()}
+        status = 200 if data["open"] else 410
+        return renderer.page(request, "setup.html", data, status=status, private=True)
+
+    @router.post("/setup/{token}")
+    async def setup_post(
+        request: Request,
+        token: str,
+        login: Annotated[str, Form()] = "",
+        password: Annotated[str, Form()] = "",
+        name: Annotated[str, Form()] = "",
+        centre: Annotated[str, Form()] = "",
+    ) -> Response:
+        same_origin(request)
+        form = SetupForm(login.strip(), password, name.strip(), centre.strip())
+        errors = _setup_errors(form, _say(request))
+        answer = errors if errors.fields else await deps.setup(token, form)
+        if isinstance(answer, SignedIn):
+            response = RedirectResponse("/desk", status_code=303)
+            set_session(response, answer.session_token, answer.max_age_s, deps.config)
+            return response
+        kept = {"login": form.login, "name": form.name, "centre": form.centre}
+        data = {"open": True, "form": kept, "errors": answer}
+        return renderer.page(request, "setup.html", data, status=422, private=True)
+
+
+def _setup_errors(form: SetupForm, _: Translate) -> FormErrors:
+    fields = {}
+    if not form.login:
+        fields["login"] = _("请填用户名。")
+    if not form.name:
+        fields["name"] = _("请填您的名字，同事会在记录里看到它。")
+    if len(form.password) < _PASSWORD_LEAST:
+        fields["password"] = _("密码至少 {n} 位。").format(n=_PASSWORD_LEAST)
+    return FormErrors(fields)
+
+
+def _broadcasts(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
+    @router.get("/desk")
+    async def desk(request: Request) -> Response:
+        user = await staff(request, deps)
+        data = {"broadcasts": await deps.desk_broadcasts(user)}
+        return renderer.page(request, "desk_list.html", data, user=user, private=True)
+
+    async def create_page(
+        request: Request, user: User, form: dict[str, str], errors: FormErrors, status: int = 200
+    ) -> Response:
+        data = {"centres": await deps.centres(user), "form": form, "errors": errors}
+        return renderer.page(request, "desk_new.html", data, user=user, status=status, private=True)
+
+    @router.get("/desk/new")
+    async def create(request: Request) -> Response:
+        user = await staff(request, deps)
+        return await create_page(request, user, {}, FormErrors())
+
+    @router.post("/desk/new")
+    async def create_post(
+        request: Request,
+        title: Annotated[str, Form()] = "",
+        starts_at: Annotated[str, Form()] = "",
+        centre_id: Annotated[str, Form()] = "",
+        mode: Annotated[str, Form()] = "live",
+        description: Annotated[str, Form()] = "",
+    ) -> Response:
+        same_origin(request)
+        user = await staff(request, deps)
+        say, errors = _say(request), {}
+        title, when = title.strip(), _local(starts_at, renderer)
+        if not title:
+            errors["title"] = say("请给这场直播起个名字，观众在分享里先看到它。")
+        elif len(title) > TITLE_LIMIT:
+            errors["title"] = say("名字太长了：现在 {n} 个字，最多 {most} 个。").format(
+                n=len(title), most=TITLE_LIMIT
+            )
+        if starts_at and when is None:
+            errors["starts_at"] = say("看不懂这个时间，请重新选一次。")
+        kind: Mode = "recorded" if mode == "recorded" else "live"
+        form = BroadcastForm(title, when, centre_id or None, kind, description.strip())
+        answer = FormErrors(errors) if errors else await deps.create_broadcast(user, form)
+        if isinstance(answer, FormErrors):
+            kept = {
+                "title": title,
+                "starts_at": starts_at,
+                "centre_id": centre_id,
+                "mode": kind,
+                "description": description,
+            }
+            return await create_page(request, user, kept, answer, 422)
+        return await _desk_page(
+            request, deps, renderer, user, answer.broadcast_id, push=answer.push, status=201
+        )
+
+
+def _local(text: str, renderer: Renderer) -> datetime | None:
+    """What a datetime-local field sends is wall time where the centre is."""
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=renderer.zone)
+    except ValueError:
+        return None
+
+
+async def _desk_page(
+    request: Request,
+    deps: PageDeps,
+    renderer: Renderer,
+    user: User,
+    broadcast_id: str,
+    *,
+    push: PushAddress | None = None,
+    clip_form: dict[str, str] | None = None,
+    clip_errors: FormErrors | None = None,
+    status: int = 200,
+) -> Response:
+    """The one screen of a broadcast; `push` is there only in the answer that made the key."""
+    view = await deps.desk_broadcast(user, broadcast_id)
+    data = {
+        "b": view,
+        "push": push,
+        "created": status == 201,
+        "light": light(view.health, view.card.state, _say(request)),
+        "clip_form": clip_form or {},
+        "clip_errors": clip_errors or FormErrors(),
+    }
+    return renderer.page(
+        request, "desk_broadcast.html", data, user=user, status=status, private=True
+    )
+
+
+def _running(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
+    @router.get("/desk/b/{broadcast_id}")
+    async def show(request: Request, broadcast_id: str) -> Response:
+        user = await staff(request, deps)
+        return await _desk_page(request, deps, renderer, user, broadcast_id)
+
+    @router.get("/desk/b/{broadcast_id}/health")
+    async def health(request: Request, broadcast_id: str, state: str = "") -> Response:
+        user = await staff(request, deps)
+        view = await deps.desk_broadcast(user, broadcast_id)
+        now = view.card.state
+        data = {"b": view, "light": light(view.health, now, _say(request))}
+        response = renderer.page(request, "parts/health.html", data, user=user, private=True)
+        # The page's other parts change with the state: when it turns, the whole page is due.
+        if state and state != now:
+            response.headers["hx-refresh"] = "true"
+        return response
+
+    @router.get("/desk/b/{broadcast_id}/jobs")
+    async def own_jobs(request: Request, broadcast_id: str) -> Response:
+        user = await staff(request, deps)
+        data = {"b": await deps.desk_broadcast(user, broadcast_id)}
+        return renderer.page(request, "parts/own_jobs.html", data, user=user, private=True)
+
+    @router.post("/desk/b/{broadcast_id}/key")
+    async def rotate(request: Request, broadcast_id: str) -> Response:
+        same_origin(request)
+        user = await staff(request, deps)
+        push = await deps.rotate_key(user, broadcast_id)
+        return await _desk_page(request, deps, renderer, user, broadcast_id, push=push)
+
+    @router.post("/desk/b/{broadcast_id}/end")
+    async def end(request: Request, broadcast_id: str) -> Response:
+        same_origin(request)
+        user = await staff(request, deps)
+        await deps.end_broadcast(user, broadcast_id)
+        return RedirectResponse(f"/desk/b/{quote(broadcast_id)}", status_code=303)
+
+    @router.post("/desk/b/{broadcast_id}/clips")
+    async def clip(
+        request: Request,
+        broadcast_id: str,
+        title: Annotated[str, Form()] = "",
+        start: Annotated[str, Form()] = "",
+        stop: Annotated[str, Form()] = "",
+    ) -> Response:
+        same_origin(request)
+        user = await staff(request, deps)
+        answer = _clip_form(title, start, stop, _say(request))
+        if isinstance(answer, ClipForm):
+            made = await deps.create_clip(user, broadcast_id, answer)
+            if not isinstance(made, FormErrors):
+                return RedirectResponse(f"/desk/b/{quote(broadcast_id)}#clips", status_code=303)
+            answer = made
+        kept = {"title": title, "start": start, "stop": stop}
+        return await _desk_page(
+            request,
+            deps,
+            renderer,
+            user,
+            broadcast_id,
+            clip_form=kept,
+            clip_errors=answer,
+            status=422,
+        )
+
+
+def _clip_form(title: str, start: str, stop: str, _: Translate) -> ClipForm | FormErrors:
+    begin, end, errors = parse_clock(start), parse_clock(stop), {}
+    if not title.strip():
+        errors["title"] = _("请给这段视频起个名字。")
+    if begin is None:
+        errors["start"] = _("请按“分:秒”填写，比如 12:05。")
+    if end is None:
+        errors["stop"] = _("请按“分:秒”填写，比如 15:30。")
+    if begin is not None and end is not None and end <= begin:
+        errors["stop"] = _("结束要晚于开始。")
+    if errors or begin is None or end is None:
+        return FormErrors(errors)
+    return ClipForm(title.strip(), begin, end)
+
+
+def _jobs(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
+    async def page(request: Request, template: str) -> Response:
+        user = await staff(request, deps)
+        data: dict[str, Any] = {"jobs": await deps.jobs(user)}
+        return renderer.page(request, template, data, user=user, private=True)
+
+    @router.get("/desk/jobs")
+    async def jobs(request: Request) -> Response:
+        return await page(request, "desk_jobs.html")
+
+    @router.get("/desk/jobs/list")
+    async def job_list(request: Request) -> Response:
+        return await page(request, "parts/jobs.html")
+
+    @router.post("/desk/jobs/{job_id}/{act}")
+    async def job_act(request: Request, job_id: str, act: str) -> Response:
+        same_origin(request)
+        user = await staff(request, deps)
+        acts = {"retry": deps.retry_job, "cancel": deps.cancel_job}
+        if act not in acts:
+            raise NotFound
+        await acts[act](user, job_id)
+        return RedirectResponse("/desk/jobs", status_code=303)
+
+
+def _desk_path(path: str) -> str:
+    """Where signing in leads; only ever to a page of the desk."""
+    return path if path == "/desk" or path.startswith("/desk/") else "/desk"

@@ -1,0 +1,122 @@
+"""Samples for /desk/components: every component, every state, no database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from math import sin
+from typing import Any
+
+from api.pages.checks import Light, light
+from api.pages.view import (
+    AirState,
+    BroadcastCard,
+    ClipCard,
+    FeedHealth,
+    HealthPoint,
+    JobRow,
+    JobState,
+)
+from api.pages.words import Translate
+
+LONG_TITLE = "二〇二六年勐海县勐混镇曼蚌村傣族泼水节暨乡村春节联欢晚会与非遗展演现场直播第一场"
+
+
+def samples(_: Translate) -> dict[str, Any]:
+    """What components.html shows."""
+    now = datetime.now(UTC)
+    return {
+        "cards": cards(now),
+        "clip": ClipCard("c1", "象脚鼓舞", 204_000),
+        "good": health(),
+        "lights": lights(_),
+        "jobs": jobs(now),
+        "long_title": LONG_TITLE,
+    }
+
+
+def cards(now: datetime) -> tuple[BroadcastCard, ...]:
+    """One broadcast in each state."""
+
+    def card(id: str, title: str, state: AirState, hours: float) -> BroadcastCard:
+        at = now + timedelta(hours=hours)
+        return BroadcastCard(
+            id,
+            title,
+            "勐海县文化馆",
+            state,
+            at,
+            viewers=1286 if state == "live" else 0,
+            plays=8412 if state == "ended" else 0,
+            duration_ms=6_132_000 if state == "ended" else None,
+            ended_at=at + timedelta(hours=2) if state == "ended" else None,
+        )
+
+    return (
+        card("b-live", "勐混镇乡村春晚", "live", -1),
+        card("b-lost", "打洛镇边境村晚", "interrupted", -0.5),
+        card("b-soon", LONG_TITLE, "waiting", 3),
+        card("b-over", "布朗山茶歌会", "ended", -26),
+    )
+
+
+def health(**changes: Any) -> FeedHealth:
+    """A healthy 720p25 feed, but for `changes`."""
+    history = tuple(
+        HealthPoint(i, int(2_450_000 + 180_000 * sin(i / 5) + 90_000 * sin(i * 1.7)), 25.0)
+        for i in range(120)
+    )
+    base: dict[str, Any] = {
+        "connected": True,
+        "bitrate_bps": 2_480_000,
+        "fps": 25.0,
+        "audio_bps": 128_000,
+        "width": 1280,
+        "height": 720,
+        "video_codec": "H.264",
+        "audio_codec": "AAC",
+        "encoder": "OBS 31.0",
+        "rtt_ms": 38,
+        "late_ms": 240,
+        "key_interval_ms": 2000,
+        "log_bytes": 1_120_000_000,
+        "disk_free_bytes": 214_000_000_000,
+        "history": history,
+        "lag_ms": 620,
+        "speed": 1.0,
+        "viewers": 1286,
+    }
+    return FeedHealth(**(base | changes))
+
+
+def lights(_: Translate) -> tuple[Light, ...]:
+    """The lamp in each of its colours."""
+    return (
+        light(FeedHealth(connected=False), "waiting", _),
+        light(health(), "waiting", _),
+        light(health(key_interval_ms=10_000, disk_free_bytes=12_000_000_000), "live", _),
+        light(health(audio_codec=None, late_ms=9_000), "live", _),
+        light(FeedHealth(connected=False), "interrupted", _),
+    )
+
+
+def jobs(now: datetime) -> tuple[JobRow, ...]:
+    """A job in each state."""
+
+    def job(id: str, kind: str, state: JobState, **more: Any) -> JobRow:
+        return JobRow(id, kind, "勐混镇乡村春晚", state, now - timedelta(minutes=4), **more)
+
+    return (
+        job("j1", "clip", "running", progress=0.42, eta_s=95, note="正在拼接", log="12:05.2\n"),
+        job("j2", "ship_take", "running", note="已保存 1.1 GB"),
+        job("j3", "compact", "queued"),
+        job(
+            "j4",
+            "clip",
+            "failed",
+            attempt=3,
+            error="磁盘满了，没有剪成。原来的录像都在；腾出空间后点“再试一次”。",
+            log="write: No space left on device\n",
+        ),
+        job("j5", "poster", "done", finished_at=now - timedelta(minutes=3)),
+        job("j6", "clip", "cancelled"),
+    )

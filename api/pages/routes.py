@@ -1,0 +1,79 @@
+"""The HTML routes as one router, and what a browser is told when something goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from api.pages.desk_routes import desk_router
+from api.pages.guard import ForeignPost, SignInNeeded
+from api.pages.render import Renderer
+from api.pages.view import NotAllowed, NotFound, PageDeps
+from api.pages.viewer_routes import viewer_router
+
+__all__ = ["install_error_pages", "page_router"]
+
+_MACHINE_PATHS = ("/api/", "/hls/", "/metrics", "/healthz")
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def page_router(deps: PageDeps) -> APIRouter:
+    """Every HTML page and the built assets under /static."""
+    renderer = Renderer(deps.config)
+    router = APIRouter(include_in_schema=False)
+    router.include_router(viewer_router(deps, renderer))
+    router.include_router(desk_router(deps, renderer))
+    return router
+
+
+def install_error_pages(app: FastAPI, deps: PageDeps, machine_error: Handler | None = None) -> None:
+    """Answer browsers with pages and machines with `machine_error` (default: a short JSON).
+
+    Replaces the app's handlers for HTTPException and for what nobody caught.
+    """
+    renderer = Renderer(deps.config)
+
+    async def page(request: Request, status: int) -> Response:
+        # Without asking who it is: the database may be what is away.
+        data = {"status": status, "path": request.url.path}
+        return renderer.page(request, "error.html", data, status=status, private=True)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if request.url.path.startswith(_MACHINE_PATHS):
+            return await (machine_error or _problem)(request, error)
+        return await page(request, error.status_code)
+
+    async def on_sign_in(request: Request, error: Exception) -> Response:
+        if request.headers.get("hx-request"):
+            return Response(status_code=204, headers={"hx-redirect": "/desk/sign-in"})
+        target = quote(request.url.path) if request.method == "GET" else "/desk"
+        return RedirectResponse(f"/desk/sign-in?next={target}", status_code=303)
+
+    async def on_missing(request: Request, error: Exception) -> Response:
+        return await page(request, 404)
+
+    async def on_refused(request: Request, error: Exception) -> Response:
+        return await page(request, 403)
+
+    async def on_crash(request: Request, error: Exception) -> Response:
+        if request.url.path.startswith(_MACHINE_PATHS):
+            return await (machine_error or _problem)(request, error)
+        return await page(request, 500)
+
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(SignInNeeded, on_sign_in)
+    app.add_exception_handler(NotFound, on_missing)
+    app.add_exception_handler(NotAllowed, on_refused)
+    app.add_exception_handler(ForeignPost, on_refused)
+    app.add_exception_handler(Exception, on_crash)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    body = f'{{"type":"about:blank","title":"error","status":{status}}}'
+    return Response(body, status, media_type="application/problem+json")

@@ -1,0 +1,58 @@
+"""The public state of broadcasts, made once for all who ask within a second."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from api.answers import BroadcastPublic, find_broadcast, utc
+from api.errors import Problem
+from api.keep import Keep
+from api.pages.cards import broadcast_page
+from infra.database import Database
+from infra.storage import Storage
+
+PUBLIC_SECONDS: Final = 1
+
+
+class PublicState:
+    """JSON bodies by broadcast."""
+
+    def __init__(self, database: Database, storage: Storage) -> None:
+        self._database = database
+        self._storage = storage
+        self._keep = Keep()
+
+    def at_hand(self, broadcast_id: str) -> bytes | None:
+        """The body, if it was made just now; never waits."""
+        found = self._keep.peek(broadcast_id)
+        return found if isinstance(found, bytes) else None
+
+    def of(self, broadcast_id: str) -> bytes:
+        """The body. Raises Problem for what is not there."""
+        body = self._keep.get(broadcast_id, PUBLIC_SECONDS, lambda: self._make(broadcast_id))
+        if body is None:
+            raise Problem("broadcast_not_found")
+        return body
+
+    def _make(self, broadcast_id: str) -> bytes | None:
+        with self._database.transaction() as session:
+            broadcast = find_broadcast(session, broadcast_id)
+            if broadcast is None or broadcast.state == "cancelled":
+                return None
+            view = broadcast_page(session, self._storage, broadcast)
+        answer = BroadcastPublic(
+            id=broadcast.id,
+            title=broadcast.title,
+            description=broadcast.description,
+            state=view.card.state,
+            mode=broadcast.mode,
+            centre=view.card.centre,
+            starts_at=utc(view.card.starts_at),
+            ended_at=utc(broadcast.ended_at),
+            watch_url=f"/b/{broadcast.id}",
+            hls_url=view.hls_url,
+            replay_hls_url=view.replay_hls_url,
+            poster_url=view.card.poster_url,
+            viewers=view.card.viewers,
+        )
+        return answer.model_dump_json().encode()

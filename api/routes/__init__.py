@@ -1,0 +1,17 @@
+"""The JSON API under /api/v1: thin routes over the catalogue, one transaction a request."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.routes import accounts, broadcasts, clips, exports, jobs, plays
+
+PREFIX = "/api/v1"
+
+
+def api_router() -> APIRouter:
+    """Every route of the API."""
+    router = APIRouter(prefix=PREFIX)
+    for part in (broadcasts, clips, jobs, plays, exports, accounts):
+        router.include_router(part.router)
+    return router

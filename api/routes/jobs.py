@@ -1,0 +1,57 @@
+"""Jobs over the API: the long work, with its progress; once more, or no more."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+
+from api import answers, jobs
+from api.auth import Db, require
+from catalog.accounts import Identity
+
+router = APIRouter(tags=["jobs"])
+
+Sees = Annotated[Identity, Depends(require("job.see"))]
+Steers = Annotated[Identity, Depends(require("job.steer"))]
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class JobList(answers.Answer):
+    items: list[answers.JobAnswer]
+
+
+@router.get("/jobs")
+def listing(
+    who: Sees,
+    session: Db,
+    state: Annotated[list[State] | None, Query()] = None,
+    broadcast: Annotated[str | None, Query(max_length=32)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> JobList:
+    """Running first, then waiting, then failed, then the latest of the rest."""
+    found = jobs.listed(
+        session,
+        who.centre_path,
+        states=tuple(state) if state else None,
+        broadcast_id=broadcast,
+        limit=limit,
+    )
+    return JobList(items=[answers.job(row) for row in found])
+
+
+@router.get("/jobs/{job_id}")
+def show(job_id: int, who: Sees, session: Db) -> answers.JobAnswer:
+    return answers.job(jobs.get(session, who.centre_path, job_id))
+
+
+@router.post("/jobs/{job_id}/retry")
+def retry(job_id: int, who: Steers, session: Db) -> answers.JobAnswer:
+    """Queue a failed or cancelled job once more, with all its attempts."""
+    return answers.job(jobs.retry(session, who.centre_path, job_id))
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(job_id: int, who: Steers, session: Db) -> answers.JobAnswer:
+    """Cancel a waiting job; a running one is asked to stop and says so when it has."""
+    return answers.job(jobs.cancel(session, who.centre_path, job_id))

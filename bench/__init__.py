@@ -1,0 +1,1 @@
+"""Measurements: what Xitai costs and how quick it is, beside a peer or plain FFmpeg."""

@@ -1,0 +1,1 @@
+"""What we own and what it is worth: models, broadcasts, segments, minutes, plays, exports."""

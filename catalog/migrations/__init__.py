@@ -1,0 +1,1 @@
+"""Alembic migrations; written with `python -m catalog.revise`."""

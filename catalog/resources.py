@@ -1,0 +1,246 @@
+"""The resource catalogue's own rows: what is finished, raw or a micro-video, and which footage.
+
+Registering is idempotent: the row of a recording, a take or a clip is made or brought up to date.
+The footage of a resource is kept as intervals on the timelines of takes, so that a recording, the
+raw material it comes from and the clips cut from it can be compared tick for tick.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, case, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from catalog.clock import china_date
+from catalog.minutes import TICKS_A_MS, Intervals, by_timeline, footage_ticks, rows_of
+from catalog.models import AirItem, Broadcast, Feed, Resource, Run, Take, Work
+from infra.ids import public_id
+
+Footage = dict[str, Intervals]
+
+
+def timeline_of(take_id: str) -> str:
+    """Name of a take's own clock in interval rows."""
+    return f"take:{take_id}"
+
+
+def event_date(broadcast: Broadcast) -> dt.date:
+    """The day in China a broadcast counts on: when it began, else was to begin, else was made."""
+    return china_date(broadcast.started_at or broadcast.planned_at or broadcast.created_at)
+
+
+# --- footage ---------------------------------------------------------------------------------
+
+
+def aired_footage(
+    session: Session, tokens: Iterable[str], *, ticks: tuple[int, int] | None = None
+) -> dict[str, Footage]:
+    """Media token → footage on its air list, without gaps and slates, each tick once.
+
+    ``ticks`` keeps only what lies between two points of the air timeline. The union is taken in
+    PostgreSQL (``range_agg``), so a long show costs a few rows, not one a segment.
+    """
+    air_start: ColumnElement[int] = AirItem.start_ticks + 0
+    air_end: ColumnElement[int] = AirItem.start_ticks + AirItem.duration_ticks
+    if ticks is not None:
+        air_start = func.greatest(air_start, literal(ticks[0], BigInteger))
+        air_end = func.least(air_end, literal(ticks[1], BigInteger))
+    # Where the slot's run stands on both clocks gives its exact ticks; milliseconds would round.
+    to_take = case(
+        (Run.id.is_not(None), Run.take_start_ticks - Run.air_start_ticks),
+        else_=AirItem.take_start_ms * TICKS_A_MS - AirItem.start_ticks,
+    )
+    query = (
+        select(
+            AirItem.token,
+            AirItem.take_id,
+            func.range_agg(
+                func.int8range(cast(air_start + to_take, BigInteger), air_end + to_take)
+            ).label("ranges"),
+        )
+        .outerjoin(Run, Run.id == AirItem.run_id)
+        .where(
+            AirItem.token.in_(list(tokens)),
+            AirItem.source == "feed",
+            AirItem.gap.is_(False),
+            AirItem.take_id.is_not(None),
+            air_start < air_end,
+        )
+        .group_by(AirItem.token, AirItem.take_id)
+    )
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    for token, take_id, ranges in session.execute(query):
+        found.setdefault(token, []).extend(
+            (timeline_of(take_id), bounds.lower, bounds.upper) for bounds in ranges
+        )
+    return {token: by_timeline(rows) for token, rows in found.items()}
+
+
+def raw_footage(
+    session: Session, broadcast_ids: Iterable[str], *, backups: bool = False
+) -> dict[str, Footage]:
+    """Broadcast → what was recorded for it. Backup feeds show the same stage and count nothing.
+
+    An open take is as long as is proven by now: what has been registered for viewers. The log
+    itself is a few seconds ahead of that, and its full length stands once the take is closed.
+    """
+    wanted = list(broadcast_ids)
+    aired = (
+        select(
+            AirItem.take_id,
+            func.max(
+                AirItem.start_ticks
+                + AirItem.duration_ticks
+                - Run.air_start_ticks
+                + Run.take_start_ticks
+            ).label("end"),
+        )
+        .join(Run, Run.id == AirItem.run_id)
+        .join(Take, Take.id == AirItem.take_id)
+        .where(Take.broadcast_id.in_(wanted), Take.state == "open")
+        .group_by(AirItem.take_id)
+        .subquery()
+    )
+    query = (
+        select(Take, aired.c.end)
+        .join(Feed, Feed.id == Take.feed_id)
+        .outerjoin(aired, aired.c.take_id == Take.id)
+        .where(Take.broadcast_id.in_(wanted))
+    )
+    if not backups:
+        query = query.where(Feed.role != "backup")
+    rows: dict[str, list[tuple[str, int, int]]] = {}
+    for take, aired_end in session.execute(query):
+        start, end = take_ticks(take)
+        rows.setdefault(take.broadcast_id, []).append(
+            (timeline_of(take.id), start, max(end, aired_end or 0))
+        )
+    return {broadcast_id: by_timeline(found) for broadcast_id, found in rows.items()}
+
+
+def take_ticks(take: Take) -> tuple[int, int]:
+    """First and end tick of a take on its own clock, as far as its row knows."""
+    end = take.end_ms
+    if end is None:
+        end = max(take.first_ms, take.last_video_ms or 0, take.last_audio_ms or 0)
+    return take.first_ms * TICKS_A_MS, end * TICKS_A_MS
+
+
+def clip_footage(session: Session, work: Work) -> Footage:
+    """The footage a clip shows: its edit list, followed back to the takes."""
+    rows: list[tuple[str, int, int]] = []
+    for source, start, end in work.edit_list:
+        broadcast = session.get(Broadcast, source)
+        if broadcast is None:
+            # A clip of a clip: its footage is the part of the other work's that it shows. Until
+            # works can be cut again there is none, and footage is never invented.
+            continue
+        token = broadcast.media_token
+        part = aired_footage(session, [token], ticks=(int(start), int(end))).get(token, {})
+        rows.extend((t, a, b) for t, found in part.items() for a, b in found)
+    return by_timeline(rows)
+
+
+# --- rows ------------------------------------------------------------------------------------
+
+
+def register_recording(session: Session, broadcast: Broadcast) -> Resource | None:
+    """The finished resource (成片) of a broadcast, with its work; None where nothing was aired."""
+    token = broadcast.media_token
+    footage = aired_footage(session, [token]).get(token, {})
+    if not footage:
+        return None
+    ticks = footage_ticks(footage)
+    # Two registrations at once wait for each other here, so there is one recording a broadcast.
+    session.get_one(Broadcast, broadcast.id, with_for_update=True)
+    work = session.scalars(
+        select(Work).where(Work.broadcast_id == broadcast.id, Work.kind == "recording")
+    ).one_or_none()
+    if work is None:
+        work = Work(
+            id=public_id(),
+            centre_id=broadcast.centre_id,
+            broadcast_id=broadcast.id,
+            kind="recording",
+            title=broadcast.title,
+            media_token=token,
+            created_by=broadcast.created_by,
+            published_at=broadcast.started_at,
+        )
+        session.add(work)
+    air_end = session.scalar(
+        select(func.max(AirItem.start_ticks + AirItem.duration_ticks)).where(AirItem.token == token)
+    )
+    work.state = "withdrawn" if work.state == "withdrawn" else "ready"
+    work.duration_ticks = ticks
+    work.edit_list = [[broadcast.id, 0, air_end or 0]]
+    session.flush()
+    return _upsert(
+        session,
+        "work_id",
+        kind="finished",
+        centre_id=broadcast.centre_id,
+        title=broadcast.title,
+        broadcast_id=broadcast.id,
+        work_id=work.id,
+        event_date=event_date(broadcast),
+        duration_ticks=ticks,
+        intervals=rows_of(footage),
+        sha256=work.sha256,
+    )
+
+
+def register_take(session: Session, take: Take) -> Resource | None:
+    """The raw resource (素材) of a closed take; None while it is open, or of a backup feed."""
+    if take.state != "closed":
+        return None
+    feed = session.get_one(Feed, take.feed_id)
+    broadcast = session.get_one(Broadcast, take.broadcast_id)
+    footage = by_timeline([(timeline_of(take.id), *take_ticks(take))])
+    if feed.role == "backup" or not footage:
+        return None
+    return _upsert(
+        session,
+        "take_id",
+        kind="raw",
+        centre_id=broadcast.centre_id,
+        title=f"{broadcast.title}（素材 {take.seq}）"[-200:],
+        broadcast_id=broadcast.id,
+        take_id=take.id,
+        event_date=event_date(broadcast),
+        duration_ticks=footage_ticks(footage),
+        intervals=rows_of(footage),
+        sha256=take.sha256,
+    )
+
+
+def register_clip(session: Session, work: Work) -> Resource | None:
+    """The micro-video resource (微视频) of a ready clip; it counts from the day it came out."""
+    if work.kind != "clip" or work.state != "ready":
+        return None
+    return _upsert(
+        session,
+        "work_id",
+        kind="micro",
+        centre_id=work.centre_id,
+        title=work.title,
+        broadcast_id=work.broadcast_id,
+        work_id=work.id,
+        event_date=china_date(work.published_at or work.created_at),
+        duration_ticks=work.duration_ticks,
+        intervals=rows_of(clip_footage(session, work)),
+        sha256=work.sha256,
+    )
+
+
+def _upsert(session: Session, unique: str, **values: Any) -> Resource:
+    statement = insert(Resource).values(id=public_id(), **values)
+    kept = {name: statement.excluded[name] for name in values if name != unique}
+    return session.scalars(
+        statement.on_conflict_do_update(index_elements=[unique], set_=kept).returning(Resource),
+        execution_options={"populate_existing": True},
+    ).one()

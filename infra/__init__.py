@@ -1,0 +1,1 @@
+"""The ground: settings, database, storage, Redis, queue, processes, telemetry."""

@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis out of wheels, for the machine that runs everything itself."""

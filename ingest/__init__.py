@@ -1,0 +1,1 @@
+"""Footage comes in and is kept: protocols, feed logs, feed server."""

@@ -1,0 +1,1 @@
+"""A feed becomes registered segments: probe, ladder, FFmpeg, packager, live job."""

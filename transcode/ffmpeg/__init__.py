@@ -1,0 +1,1 @@
+"""FFmpeg as a worker: its arguments, its progress, its life."""

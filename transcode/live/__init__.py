@@ -1,0 +1,1 @@
+"""The live job: one broadcast from its takes to its air list."""

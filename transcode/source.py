@@ -1,0 +1,58 @@
+"""What comes in, as the ladder needs to know it: a feed's picture and sound, described purely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """The picture. Sizes in pixels as coded; ``sample_aspect`` is SAR."""
+
+    codec: str
+    profile: str
+    level: int
+    """H.264 level times ten, e.g. 41; 0 when unknown."""
+    width: int
+    height: int
+    frame_rate: Fraction
+    pixel_format: str
+    interlaced: bool
+    sample_aspect: Fraction = Fraction(1)
+
+    @property
+    def display_width(self) -> int:
+        """Width with square pixels."""
+        return round(self.width * self.sample_aspect)
+
+    @property
+    def short_side(self) -> int:
+        """What people call a picture's size: the 720 of 720p, upright pictures included."""
+        return min(self.display_width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """The sound. ``bit_rate`` in bits per second, 0 when unknown."""
+
+    codec: str
+    profile: str
+    sample_rate: int
+    channels: int
+    bit_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """A feed as probed."""
+
+    video: VideoInfo | None
+    audio: AudioInfo | None
+    bit_rate: int
+    """Of everything, measured over the probed bytes, bits per second; 0 when unknown."""
+    gop_ms: int | None
+    """Longest distance of key frames seen; None when a second one has not come yet."""
+    first_shown_ms: int | None = None
+    """When the first picture is shown, on the take's timeline: later than it is decoded when
+    the encoder reorders frames."""

@@ -1,0 +1,1 @@
+"""Segments become things to watch again: replay, compaction, clips."""

@@ -1,0 +1,179 @@
+"""The jobs of this package: thin shells that turn a job's context into the plain functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session
+
+from catalog.models import Broadcast, Take, Work
+from catalog.resources import register_recording
+from infra.instance import internal_token
+from infra.jobs import JobCancelled, JobContext, JobFailed, enqueue, job_handler
+from infra.storage import NotFound, StorageFull, open_storage
+from infra.tables import Job
+from transcode.fmp4.boxes import Fmp4Error
+from vod.clips import ClipError, give_up_clip, make_clip
+from vod.compaction import CompactionError, clean_up, compact
+from vod.encode import EncodeError
+from vod.posters import poster_job
+from vod.shipping import ShipError, ship_take
+from vod.tools import Tools
+
+SHIP_ATTEMPTS: Final = 50
+"""A take's node may be down for a day; its log is on its disk all the while."""
+_SHIP_BACKOFF: Final = (5.0, 30.0, 120.0, 600.0, 1800.0)
+
+
+def after_finalize(session: Session, broadcast: Broadcast) -> None:
+    """What follows a show that was finalised: its entries and jobs. Twice is once."""
+    register_recording(session, broadcast)
+    promise_poster(session, broadcast)
+    _promise(session, broadcast, "compact", f"compact:{broadcast.id}")
+    takes = select(Take.id).where(Take.broadcast_id == broadcast.id, Take.storage_key.is_(None))
+    for take_id in session.scalars(takes):
+        promise_shipping(session, broadcast, take_id)
+
+
+def promise_poster(session: Session, broadcast: Broadcast) -> Job:
+    """A poster from what is registered by then; also fit for a show that has just begun."""
+    return _promise(session, broadcast, "poster", f"poster:{broadcast.id}")
+
+
+def promise_shipping(session: Session, broadcast: Broadcast, take_id: str) -> Job:
+    """A closed take will be in storage; may be promised before the broadcast has ended."""
+    return _promise(
+        session, broadcast, "ship_take", f"ship:{take_id}", SHIP_ATTEMPTS, take_id=take_id
+    )
+
+
+def _promise(
+    session: Session,
+    broadcast: Broadcast,
+    kind: str,
+    unique_key: str,
+    max_attempts: int = 3,
+    **args: str,
+) -> Job:
+    return enqueue(
+        session,
+        kind=kind,
+        queue="vod",
+        args={"broadcast_id": broadcast.id, **args},
+        unique_key=unique_key,
+        broadcast_id=broadcast.id,
+        centre_id=broadcast.centre_id,
+        title=broadcast.title,
+        max_attempts=max_attempts,
+    )
+
+
+# --- handlers --------------------------------------------------------------------------------
+
+
+def tools_of(ctx: JobContext) -> Tools:
+    """The worker's tools for this job; its writes are fenced by the job's lease."""
+    return Tools(ctx.settings, ctx.db, open_storage(ctx.settings), ctx.fence)
+
+
+@contextmanager
+def _verdicts() -> Iterator[None]:
+    """Failures that are known, as sentences people can act on."""
+    try:
+        yield
+    except StorageFull as error:
+        raise JobFailed("storage_full", "存储空间已满，请先腾出空间再重试。") from error
+    except NotFound as error:
+        # Read while compaction cleaned up: the next attempt reads the rows again.
+        raise JobFailed("media_missing", f"缺少媒体文件：{error}") from error
+    except EncodeError as error:
+        raise JobFailed("encode_failed", f"编码失败：{error}") from error
+    except Fmp4Error as error:
+        raise JobFailed("media_damaged", f"媒体文件损坏：{error}") from error
+
+
+@job_handler("after_show")
+def _after_show(ctx: JobContext) -> dict[str, Any]:
+    """Promised by the live job, which stands below this package and cannot call it."""
+    with ctx.db.transaction() as session:
+        broadcast = session.get(Broadcast, ctx.args["broadcast_id"])
+        if broadcast is None or broadcast.finalized_at is None:
+            return {"promised": False}
+        ctx.fence(session)
+        after_finalize(session, broadcast)
+    return {"promised": True}
+
+
+@job_handler("compact")
+def _compact(ctx: JobContext) -> dict[str, Any]:
+    try:
+        with _verdicts():
+            return compact(tools_of(ctx), ctx.args["broadcast_id"], ctx.heartbeat)
+    except CompactionError as error:
+        raise JobFailed("compaction_check", f"合并校验未通过，仍用原来的分片：{error}") from error
+
+
+@job_handler("compact_cleanup")
+def _compact_cleanup(ctx: JobContext) -> dict[str, Any]:
+    try:
+        with _verdicts():
+            return clean_up(tools_of(ctx), ctx.args["broadcast_id"], ctx.heartbeat)
+    except CompactionError as error:
+        raise JobFailed("compaction_check", f"没有清理小文件：{error}", retry=False) from error
+
+
+# Promised when a show begins, it may look before the first picture is registered.
+@job_handler("poster", backoff_seconds=(5.0, 15.0, 60.0))
+def _poster(ctx: JobContext) -> dict[str, Any]:
+    with _verdicts():
+        made = poster_job(tools_of(ctx), ctx.args["broadcast_id"], ctx.heartbeat)
+    if made["poster"] is None and ctx.attempt < ctx.held.max_attempts:
+        raise JobFailed("no_picture_yet", "还没有画面可做封面，稍后再试。")
+    return made
+
+
+@job_handler("ship_take", backoff_seconds=_SHIP_BACKOFF)
+def _ship_take(ctx: JobContext) -> dict[str, Any]:
+    token = internal_token(ctx.settings)
+    try:
+        with _verdicts():
+            return ship_take(tools_of(ctx), ctx.args["take_id"], token, ctx.heartbeat)
+    except ShipError as error:
+        raise JobFailed("ship_failed", f"原始录像还没能入库：{error}") from error
+
+
+@job_handler("clip")
+def _clip(ctx: JobContext) -> dict[str, Any]:
+    tools, work_id = tools_of(ctx), str(ctx.args["work_id"])
+    try:
+        with _verdicts():
+            return make_clip(tools, work_id, ctx.heartbeat)
+    except JobCancelled:
+        give_up_clip(tools, work_id)
+        raise
+    except ClipError as error:
+        give_up_clip(tools, work_id)
+        raise JobFailed(error.code, error.message, retry=False) from error
+    except JobFailed:
+        if ctx.attempt >= ctx.held.max_attempts:
+            give_up_clip(tools, work_id)
+        raise
+
+
+def settle_clips(session: Session) -> int:
+    """Works still "making" whose job has ended (cancelled while it waited, or every worker that
+    tried was lost) are failed; how many. For the reconciler's round; cheap when there are none."""
+    open_job = exists().where(
+        Job.unique_key == "clip:" + Work.id, Job.state.in_(("queued", "running"))
+    )
+    settled = session.scalars(
+        update(Work)
+        .where(Work.kind == "clip", Work.state == "making", ~open_job)
+        .values(state="failed")
+        .returning(Work.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return len(settled)

@@ -1,0 +1,430 @@
+"""Replays read straight from the catalogue: the air list of a broadcast or clip, from its start.
+
+Nothing is made at the end of a show: the segments are registered, so the replay is a query, and
+the end is one row whose state changes. What web processes are asked again and again is kept in a
+``ReplayShelf``: an outline (a few index entries) tells whether a playlist still holds, and of one
+that grew only the new rows are read.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from sqlalchemy import and_, exists, func, select
+from sqlalchemy.orm import Session
+
+from catalog.air import listed_segments, renditions, window_start
+from catalog.models import TIMESCALE, AirItem, Broadcast, InitSection, Rendition, Segment, Work
+from infra.database import Database
+from infra.tables import Job
+from transcode.hls.head import AirHead, HeadRendition, HeadSegment, HeadState
+from transcode.hls.playlist import write_multivariant, write_replay
+from transcode.hls.replay import ByteRange, Replay, ReplayRendition, ReplaySegment
+
+LIVE_WINDOW_TICKS: Final = 60 * TIMESCALE
+"""How much of the air list a live playlist shows."""
+
+SHELF_SEGMENTS: Final = 200_000
+"""Rows a process keeps for replays: about nine three-hour shows in four rungs, some 60 MB."""
+
+SHELF_OUTLINES: Final = 2_000
+FRESH_SECONDS: Final = 0.25
+"""How long an outline is taken as it is: the most by which the end of a show is seen late."""
+
+
+# --- the outline -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A replay as it stands: its rungs, without their segments, and how far the list goes."""
+
+    token: str
+    final: bool
+    """Nothing will be added: EXT-X-ENDLIST."""
+    grew: bool
+    """It has been served while it grew (a broadcast, not a clip)."""
+    target_duration: int
+    """Seconds; never changes for a token."""
+    next_msn: int
+    rungs: tuple[Rung, ...]
+
+    def rung(self, name: str) -> Rung | None:
+        return next((rung for rung in self.rungs if rung.shown.name == name), None)
+
+    def replay(self) -> Replay:
+        """For the multivariant playlist."""
+        return Replay(
+            self.token, self.target_duration, self.final, [r.shown for r in self.rungs], self.grew
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A rendition's row, and what players are told of it."""
+
+    id: int
+    compacted_key: str | None
+    shown: ReplayRendition
+
+
+def is_final(session: Session, broadcast: Broadcast) -> bool:
+    """Whether a broadcast's air list is complete.
+
+    An ended one whose live job is over will get no more segments either, also when that job
+    failed before it could say so: its viewers are not left with an endless EVENT playlist.
+    """
+    if broadcast.finalized_at is not None:
+        return True
+    if broadcast.state != "ended":
+        return False
+    still_open = exists().where(
+        Job.unique_key == f"live:{broadcast.id}", Job.state.in_(("queued", "running"))
+    )
+    return not session.scalar(select(still_open))
+
+
+def outline(session: Session, token: str) -> Outline | None:
+    """The replay of a broadcast or clip by its media token; None when there is none (yet)."""
+    broadcast = session.scalars(
+        select(Broadcast).where(Broadcast.media_token == token)
+    ).one_or_none()
+    if broadcast is not None:
+        final, target = is_final(session, broadcast), broadcast.target_duration
+    else:
+        work = session.scalars(select(Work).where(Work.media_token == token)).one_or_none()
+        if work is None or work.state != "ready":
+            return None
+        final, target = True, _longest_segment(session, token)
+    last = session.scalar(select(func.max(AirItem.msn)).where(AirItem.token == token))
+    if last is None:
+        return None
+    rungs = tuple(_rung(row) for row in renditions(session, token))
+    return Outline(token, final, broadcast is not None, target, last + 1, rungs)
+
+
+def _longest_segment(session: Session, token: str) -> int:
+    ticks = session.scalar(
+        select(func.max(Segment.duration_ticks))
+        .join(Rendition, Rendition.id == Segment.rendition_id)
+        .where(Rendition.token == token)
+    )
+    # EXTINF is rounded half up before it is compared (rfc8216bis 4.4.3.1).
+    return max(1, ((ticks or 0) * 2 + TIMESCALE) // (2 * TIMESCALE))
+
+
+def _rung(row: Rendition) -> Rung:
+    shown = ReplayRendition(
+        name=row.name,
+        kind="video" if row.kind == "video" else "audio",
+        bandwidth=row.bandwidth,
+        average_bandwidth=row.average_bandwidth,
+        codecs=row.codecs,
+        width=row.width,
+        height=row.height,
+        frame_rate=row.frame_rate,
+    )
+    return Rung(row.id, row.compacted_key, shown)
+
+
+# --- one rendition ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """All that a rendition's playlist says: ``write_replay(media.replay, media.rendition)``."""
+
+    outline: Outline
+    rung: Rung
+    rendition: ReplayRendition
+
+    @property
+    def replay(self) -> Replay:
+        # A playlist that grew stays an EVENT; one over a joined file is another one, and VOD.
+        grew = self.outline.grew and self.rendition.file is None
+        return msgspec.structs.replace(
+            self.outline.replay(), renditions=[self.rendition], event=grew
+        )
+
+    @property
+    def revision(self) -> str:
+        """Changes when, and only when, the playlist's text may: fit for an ETag."""
+        joined = self.rendition.file or "-"
+        return f"{self.outline.next_msn}.{int(self.outline.final)}.{joined}"
+
+
+def media(session: Session, whole: Outline, name: str) -> Media | None:
+    """A rendition's replay; None when there is no rung of that name."""
+    rung = whole.rung(name)
+    return None if rung is None else _read(session, whole, rung, [])
+
+
+def _read(session: Session, whole: Outline, rung: Rung, known: list[ReplaySegment]) -> Media:
+    """``known``: what was read before, to the end of an earlier outline."""
+    segments, in_file = _segments(session, whole, rung, known)
+    file: str | None = None
+    inits: dict[int, ByteRange] = {}
+    if rung.compacted_key is not None and in_file:
+        file = rung.compacted_key.rsplit("/", 1)[-1]
+        inits = {
+            row.number: ByteRange(row.byte_offset or 0, row.size_bytes)
+            for row in session.scalars(
+                select(InitSection).where(
+                    InitSection.rendition_id == rung.id,
+                    InitSection.storage_key == rung.compacted_key,
+                )
+            )
+        }
+    shown = msgspec.structs.replace(rung.shown, segments=segments, file=file, inits=inits)
+    return Media(whole, rung, shown)
+
+
+def _grown(session: Session, before: Media, whole: Outline) -> Media | None:
+    """``before`` with what was appended since; None when it must be read anew."""
+    rung = whole.rung(before.rung.shown.name)
+    if (
+        rung is None
+        or rung.compacted_key != before.rung.compacted_key
+        or whole.next_msn < before.outline.next_msn
+    ):
+        return None
+    if whole.next_msn > before.outline.next_msn:
+        if rung.compacted_key is not None:
+            return None
+        return _read(session, whole, rung, before.rendition.segments)
+    kept = before.rendition
+    shown = msgspec.structs.replace(
+        rung.shown, segments=kept.segments, file=kept.file, inits=kept.inits
+    )
+    return Media(whole, rung, shown)
+
+
+def _segments(
+    session: Session, whole: Outline, rung: Rung, known: list[ReplaySegment]
+) -> tuple[list[ReplaySegment], bool]:
+    """The rows up to the outline's end, and whether all lie in the rendition's joined file.
+
+    Columns, not objects: a long show has 5 400. The last known segment is read again, so that a
+    slate after it is seen.
+    """
+    from_msn = known[-1].msn if known else 0
+    found = known[:-1]
+    rows = session.execute(
+        select(
+            AirItem.msn,
+            AirItem.source,
+            func.coalesce(Segment.duration_ticks, AirItem.duration_ticks),
+            AirItem.pdt_us,
+            AirItem.discontinuity,
+            AirItem.gap,
+            Segment.init_number,
+            Segment.storage_key == rung.compacted_key,
+            Segment.byte_offset,
+            Segment.size_bytes,
+        )
+        .outerjoin(Segment, and_(Segment.msn == AirItem.msn, Segment.rendition_id == rung.id))
+        .where(
+            AirItem.token == whole.token,
+            AirItem.msn >= from_msn,
+            AirItem.msn < whole.next_msn,
+        )
+        .order_by(AirItem.msn)
+    )
+    in_file = True
+    init = found[-1].init if found else 0
+    cut = bool(known) and known[-1].disc
+    for msn, source, duration, pdt, disc, gap, number, joined, offset, size in rows:
+        if source == "slate":
+            # Viewers of the replay do not get it; what follows is another encoding.
+            cut = True
+            continue
+        # A rung that was not made for a slot keeps the number, and players go to another rung.
+        missing = gap or not size
+        if not missing:
+            init = number
+            in_file = in_file and bool(joined)
+        found.append(
+            ReplaySegment(msn, duration, pdt, init, disc or cut, missing, offset or 0, size or 0)
+        )
+        cut = False
+    return found, in_file
+
+
+# --- what web processes keep -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Playlist:
+    """A playlist's bytes, and its revision for an ETag."""
+
+    data: bytes
+    revision: str
+    final: bool
+    """It changes once more at most (when it is compacted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    media: Media
+    playlist: Playlist
+
+
+class ReplayShelf:
+    """Replay playlists of a web process, each written once a revision.
+
+    Safe to use from several threads; two that miss at once both read, and one result stays.
+    All methods may block on the database and raise ``infra.database.DatabaseAway``.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_segments: int = SHELF_SEGMENTS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._max_segments = max_segments
+        self._clock = clock
+        self._held = 0
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._outlines: OrderedDict[str, tuple[float, Outline | None]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def outline(self, token: str) -> Outline | None:
+        """The replay in outline, at most FRESH_SECONDS old."""
+        fresh = self._fresh(token)
+        if fresh is None:
+            with self._database.transaction() as session:
+                fresh = (self._look(session, token),)
+        return fresh[0]
+
+    def multivariant(self, token: str) -> bytes | None:
+        """The multivariant playlist over ``replay.m3u8``; None when there is no replay."""
+        whole = self.outline(token)
+        return (
+            None if whole is None else write_multivariant(whole.replay().renditions, "replay.m3u8")
+        )
+
+    def playlist(self, token: str, name: str) -> Playlist | None:
+        """A rendition's playlist; None when there is none of that name."""
+        whole = self.outline(token)
+        rung = whole.rung(name) if whole is not None else None
+        if whole is None or rung is None:
+            return None
+        with self._lock:
+            kept = self._kept.get((token, name))
+            if kept is not None:
+                self._kept.move_to_end((token, name))
+        if kept is not None and kept.media.outline == whole:
+            return kept.playlist
+        with self._database.transaction() as session:
+            found = _grown(session, kept.media, whole) if kept is not None else None
+            if found is None:
+                found = _read(session, whole, rung, [])
+        data = write_replay(found.replay, found.rendition)
+        made = _Kept(found, Playlist(data, found.revision, whole.final))
+        self._keep((token, name), made)
+        return made.playlist
+
+    def _fresh(self, token: str) -> tuple[Outline | None] | None:
+        with self._lock:
+            looked = self._outlines.get(token)
+        if looked is not None and self._clock() - looked[0] < FRESH_SECONDS:
+            return (looked[1],)
+        return None
+
+    def _look(self, session: Session, token: str) -> Outline | None:
+        at = self._clock()
+        found = outline(session, token)
+        with self._lock:
+            self._outlines[token] = (at, found)
+            self._outlines.move_to_end(token)
+            while len(self._outlines) > SHELF_OUTLINES:
+                self._outlines.popitem(last=False)
+        return found
+
+    def _keep(self, key: tuple[str, str], made: _Kept) -> None:
+        with self._lock:
+            before = self._kept.pop(key, None)
+            self._held += len(made.media.rendition.segments)
+            self._held -= len(before.media.rendition.segments) if before else 0
+            self._kept[key] = made
+            while self._held > self._max_segments and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                self._held -= len(dropped.media.rendition.segments)
+
+
+# --- the live head, without Redis ------------------------------------------------------------
+
+_HEAD_STATES: dict[str, HeadState] = {
+    "ready": "waiting",
+    "live": "live",
+    "interrupted": "interrupted",
+    "ended": "ended",
+    "cancelled": "ended",
+}
+
+
+def head_from_catalogue(session: Session, broadcast: Broadcast, now_us: int = 0) -> AirHead:
+    """The live head rebuilt from rows, for a web process that finds none in Redis.
+
+    It has whole segments only: viewers go on a few seconds behind the live edge until the live
+    job's next head arrives. Version 0, so that any head of the live job replaces it.
+    """
+    token = broadcast.media_token
+    first_msn, discontinuities = window_start(session, token, LIVE_WINDOW_TICKS)
+    rungs = [_head_rendition(session, token, r, first_msn) for r in renditions(session, token)]
+    state = _HEAD_STATES[broadcast.state]
+    if state == "live" and not any(rung.segments for rung in rungs):
+        state = "waiting"
+    return AirHead(
+        token=token,
+        version=0,
+        state=state,
+        target_duration=broadcast.target_duration,
+        part_target_us=broadcast.part_target_us,
+        media_sequence=first_msn,
+        discontinuity_sequence=discontinuities,
+        renditions=rungs,
+        server_us=now_us,
+    )
+
+
+def _head_rendition(
+    session: Session, token: str, rendition: Rendition, first_msn: int
+) -> HeadRendition:
+    rows = listed_segments(session, token, rendition.id, from_msn=first_msn)
+    segments = [
+        HeadSegment(
+            msn=row.msn,
+            dur=row.duration_ticks,
+            pdt_us=row.pdt_us,
+            init=max(row.init_number, 0),
+            disc=row.discontinuity,
+            gap=row.gap,
+        )
+        for row in rows
+    ]
+    last = segments[-1] if segments else None
+    media = [segment.init for segment in segments if not segment.gap]
+    return HeadRendition(
+        name=rendition.name,
+        kind="video" if rendition.kind == "video" else "audio",
+        bandwidth=rendition.bandwidth,
+        average_bandwidth=rendition.average_bandwidth,
+        codecs=rendition.codecs,
+        next_msn=first_msn if last is None else last.msn + 1,
+        width=rendition.width,
+        height=rendition.height,
+        frame_rate=rendition.frame_rate,
+        segments=segments,
+        open_init=media[-1] if media else 0,
+        open_pdt_us=0 if last is None else last.pdt_us + last.dur * 100 // 9,
+    )

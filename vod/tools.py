@@ -1,0 +1,46 @@
+"""What the jobs of this package work with: handed down, never looked up."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from infra.database import Database
+from infra.ffmpeg import ffmpeg_path
+from infra.settings import Settings
+from infra.storage import Storage
+
+
+def unfenced(session: Session) -> None:
+    """The fence of work that no other worker can be doing at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """A worker's database, storage and programs."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    fence: Callable[[Session], None] = unfenced
+    """Called first in a transaction that publishes; raises when the job is not ours any more."""
+
+    @property
+    def ffmpeg(self) -> str:
+        return ffmpeg_path(self.settings)
+
+    @contextmanager
+    def work_folder(self, purpose: str) -> Iterator[Path]:
+        """A folder on the data disk that is gone afterwards, whatever happens in between.
+
+        On the data disk, because a clip of hours does not fit a small /tmp in memory.
+        """
+        base = self.settings.data / "tmp"
+        base.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{purpose}-", dir=base) as folder:
+            yield Path(folder)
