@@ -42,6 +42,8 @@ class Application:
     """What the server serves, and how it is made ready to stop."""
 
     asgi: ASGIApp
+    faces: FastAPI
+    """What lies behind the edge."""
     parts: Parts
     release_held: Callable[[], Awaitable[None]]
     """Answer requests that are being held (blocking playlist reloads) with 503, at once."""
@@ -62,12 +64,13 @@ def make_parts(settings: Settings) -> Parts:
 def make_application(settings: Settings) -> Application:
     """The web process's application."""
     parts = make_parts(settings)
-    faces = Shell(make_faces(parts), trusted_proxies=settings.trusted_proxies)
+    faces = make_faces(parts)
+    shell = Shell(faces, trusted_proxies=settings.trusted_proxies)
     state = EdgeState(
         connect_async(settings), CatalogueLibrary(parts.database), metrics=EdgeNumbers()
     )
-    edge = Edge(_Closing(faces, state), state, parts.storage)
-    return Application(edge, parts, edge.release_held)
+    edge = Edge(_Closing(shell, state), state, parts.storage)
+    return Application(edge, faces, parts, edge.release_held)
 
 
 class EdgeNumbers:
@@ -139,9 +142,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        alive.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await alive
+        while not alive.done():
+            # A cancellation that meets redis-py connecting comes out as its time-out: ask again.
+            alive.cancel()
+            await asyncio.wait({alive}, timeout=0.1)
         await client.aclose()
         parts.redis.close()
         parts.database.close()

@@ -376,7 +376,7 @@ def admin_create_user(
             login=login, name=name, role=role, centre=centre, password=_password(password_stdin)
         )
     _tell(
-        made, as_json, lambda: f"账号 {made["login"]}（{made["role"]}，{made["centre"]}）已建好。"
+        made, as_json, lambda: f"账号 {made['login']}（{made['role']}，{made['centre']}）已建好。"
     )
 
 

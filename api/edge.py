@@ -6,7 +6,7 @@ to wait for) is one dictionary look-up and two sends of ready-made messages.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 
@@ -18,17 +18,18 @@ from api.edge_http import (
     PREFLIGHT,
     UNAVAILABLE,
     BadDirectives,
-    Directives,
     Place,
+    Ready,
     Receive,
     Reply,
     Scope,
     Send,
+    has_range,
     parse_directives,
     parse_path,
 )
 from api.edge_media import EdgeMedia
-from api.edge_state import EdgeState, LibraryAway, Overloaded, Stream, has, too_far
+from api.edge_state import EdgeState, LibraryAway, Overloaded, Sent, Stream, has, too_far
 from infra.storage.port import Storage, StorageError
 
 log = structlog.get_logger(__name__)
@@ -44,21 +45,28 @@ class Edge:
         self._app = app
         self.state = state
         self._media = EdgeMedia(state, storage)
+        self._ready: dict[Any, Ready] = cast(dict[Any, Ready], state.ready)
         self._preflight = Reply(204, PREFLIGHT, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ready = self._ready.get(scope.get("path"))
+        if (
+            ready is not None
+            and scope.get("method") == "GET"
+            and not scope["query_string"]
+            and b"%" not in scope["raw_path"]
+            and not (ready.ranged and has_range(scope))
+        ):
+            ready.hits += 1
+            if ready.pieces:
+                await self._media.send_hot(ready, send)
+                return
+            await send(ready.start)
+            await send(ready.body)
+            return
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await self._app(scope, receive, send)
             return
-        if scope["method"] == "GET" and not scope["query_string"]:
-            ready = self.state.ready.get(scope["path"])
-            if ready is not None and b"%" not in scope["raw_path"]:
-                kind, reply, stream = ready
-                stream.used = self.state.now
-                await send(reply.start)
-                await send(reply.body)
-                self.state.count(kind, reply.status, reply.size)
-                return
         await self._answer(scope, receive, send)
 
     async def release_held(self) -> None:
@@ -70,7 +78,7 @@ class Edge:
         place = None if b"%" in scope.get("raw_path", b"") else parse_path(scope["path"])
         kind = place.kind if place else "unknown"
         method = scope["method"]
-        reply: Reply | None
+        reply: Reply | Sent | None
         if method == "OPTIONS":
             reply = self._preflight
         elif method not in _METHODS:
@@ -85,29 +93,39 @@ class Edge:
                 reply = UNAVAILABLE
         if reply is None:
             return  # sent and counted
-        await send(reply.start)
-        await send(reply.empty if method == "HEAD" else reply.body)
+        if isinstance(reply, Sent):
+            await reply.start
+            await reply.body
+            reply = reply.reply
+        else:
+            await send(reply.start)
+            await send(reply.empty if method == "HEAD" else reply.body)
         self.state.count(kind, reply.status, reply.size)
 
-    async def _find(self, place: Place, scope: Scope, receive: Receive, send: Send) -> Reply | None:
-        """The answer; None when it has been sent already."""
+    async def _find(
+        self, place: Place, scope: Scope, receive: Receive, send: Send
+    ) -> Reply | Sent | None:
+        """The answer; None when it has been sent and counted already."""
         stream = await self.state.stream(place.token)
         if stream is None:
             return NOT_FOUND
         if stream.off_air:
             return GONE
         if place.kind == "playlist" and place.name != "replay":
-            return await self._live(stream, place, scope)
+            return await self._live(stream, place, scope, send)
         if place.kind == "playlist":
             return await self.state.replay_playlist(stream, place.rendition) or NOT_FOUND
         if place.kind == "multivariant":
             return await self._multivariant(stream, place, scope["path"])
         if place.kind == "part":
-            return await self._media.part(stream, place.rendition, place.number, place.part)
+            part = await self._media.part(stream, place.rendition, place.number, place.part)
+            if part.status == 200:
+                self._make_ready(scope["path"], "part", stream, part)
+            return part
         name = {"init": f"init{place.number}.mp4", "segment": f"s{place.number}.m4s"}.get(
             place.kind, place.name or "poster.jpg"
         )
-        status, size = await self._media.file(stream, place.rendition, name, scope, receive, send)
+        status, size = await self._media.file(stream, place, name, scope, receive, send)
         self.state.count(place.kind, status, size)
         return None
 
@@ -117,11 +135,11 @@ class Edge:
         reply = stream.multivariant(place.name)
         if reply is None:
             return NOT_FOUND
-        if stream.head is not None and stream.head.state == "live" and place.name != "replay":
-            self.state.make_ready(path, place.kind, stream, reply)
+        if place.name != "replay":
+            self._make_ready(path, place.kind, stream, reply)
         return reply
 
-    async def _live(self, stream: Stream, place: Place, scope: Scope) -> Reply:
+    async def _live(self, stream: Stream, place: Place, scope: Scope, send: Send) -> Reply | Sent:
         try:
             asked = parse_directives(scope["query_string"])
         except BadDirectives:
@@ -130,21 +148,29 @@ class Edge:
         rendition = head.rendition(place.rendition) if head else None
         if head is None or rendition is None:
             return NOT_FOUND
-        if place.name == "plain":
-            asked = Directives()
-        elif asked.msn is not None and head.state != "ended":
+        form = "plain" if place.name == "plain" else "delta" if asked.skip else "live"
+        if form != "plain" and asked.msn is not None and head.state != "ended":
             if too_far(head, rendition, asked.msn, asked.part):
                 return BAD_REQUEST
-            if not has(rendition, asked.msn, asked.part) and not await self.state.hold(
-                stream, place.rendition, asked.msn, asked.part
-            ):
-                return UNAVAILABLE
-            if stream.state == "blocked":
-                return GONE  # taken off the air while the request was held
-        form = "plain" if place.name == "plain" else "delta" if asked.skip else "live"
+            if not has(rendition, asked.msn, asked.part):
+                early = send if scope["method"] == "GET" else None
+                held = await self.state.hold(
+                    stream, place.rendition, asked.msn, asked.part, early, form
+                )
+                if isinstance(held, Sent):
+                    return held
+                if stream.state == "blocked":
+                    return GONE  # taken off the air while the request was held
+                if not held:
+                    return UNAVAILABLE
         reply = stream.live_playlist(place.rendition, form)
         if reply is None:
             return NOT_FOUND
         if form != "delta":
-            self.state.make_ready(scope["path"], place.kind, stream, reply)
+            self._make_ready(scope["path"], place.kind, stream, reply)
         return reply
+
+    def _make_ready(self, path: str, kind: str, stream: Stream, reply: Reply) -> None:
+        self.state.make_ready(
+            path, stream, Ready(kind, reply.start, reply.body, reply.size, ranged=False)
+        )

@@ -77,6 +77,40 @@ class Reply:
         self.empty: Message = {"type": "http.response.body", "body": b""}
 
 
+class Ready:
+    """A whole answer under its path, sendable without another thought. ``hits`` counts what was
+    sent and not reported yet; ``ranged``: a Range header asks for something else; ``pieces``:
+    the same body from memory, if it is there and there is room for it on its way."""
+
+    __slots__ = ("body", "hits", "kind", "pieces", "ranged", "size", "start")
+
+    def __init__(self, kind: str, start: Message, body: Message, size: int, ranged: bool) -> None:
+        self.kind = kind
+        self.start = start
+        self.body = body
+        self.size = size
+        self.ranged = ranged
+        self.hits = 0
+        self.pieces: tuple[Message, ...] = ()
+
+
+def in_pieces(data: bytes) -> tuple[Message, ...]:
+    """Two halves and an empty end: the server takes the end once the first half is on its way,
+    so that whoever awaits it knows how much is still in memory."""
+    half = len(data) // 2
+    kind = "http.response.body"
+    return (
+        {"type": kind, "body": data[:half], "more_body": True},
+        {"type": kind, "body": data[half:], "more_body": True},
+        {"type": kind, "body": b"", "more_body": False},
+    )
+
+
+def has_range(scope: Scope) -> bool:
+    """Whether the request has a Range header."""
+    return any(name == b"range" for name, _ in scope["headers"])
+
+
 def playlist_reply(body: bytes, cache: bytes = NO_CACHE) -> Reply:
     """A playlist."""
     return Reply(200, [(b"content-type", PLAYLIST_TYPE), (b"cache-control", cache)], body)

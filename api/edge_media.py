@@ -13,6 +13,7 @@ import os
 import stat
 import time
 from collections import OrderedDict
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -23,16 +24,21 @@ from api.edge_http import (
     NOT_FOUND,
     UNAVAILABLE,
     Headers,
+    Message,
+    Place,
+    Ready,
     Receive,
     Reply,
     Scope,
     Send,
     UnsatisfiableRange,
+    has_range,
+    in_pieces,
     media_reply,
     parse_range,
     problem,
 )
-from api.edge_state import EdgeState, MediaFile, Stream
+from api.edge_state import EdgeState, MediaFile, Overloaded, Stream
 from infra.redis import RedisError, part_key
 from infra.storage.port import NotFound, Storage, StorageError
 from transcode.hls.head import AirHead, HeadPart
@@ -41,6 +47,12 @@ log = structlog.get_logger(__name__)
 
 MAX_PART_CACHE: Final = 32 << 20
 """Bytes of recent parts kept in a process: a few seconds of all rungs of several broadcasts."""
+MAX_HOT_BYTES: Final = 32 << 20
+"""Bytes of segments of the live edge kept to be sent from memory: reading a file costs the
+server several hand-overs between threads, and everybody wants the same few."""
+MAX_HOT_FILE: Final = 4 << 20
+MAX_HOT_ON_THE_WAY: Final = 64 << 20
+"""Bytes sent from memory that their clients have not taken yet; beyond it, files are sent."""
 PIECE: Final = 256 << 10
 """Bytes read from storage and handed to the server at a time."""
 MAX_FILES: Final = 20_000
@@ -89,6 +101,9 @@ class EdgeMedia:
         self._parts = PartCache()
         self._files: OrderedDict[tuple[str, str, str], tuple[float, MediaFile]] = OrderedDict()
         self._links: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._hot: OrderedDict[str, tuple[int, tuple[Message, ...]]] = OrderedDict()
+        self._hot_bytes = 0
+        self._on_the_way = 0
 
     # --- parts -------------------------------------------------------------------------------
 
@@ -156,13 +171,14 @@ class EdgeMedia:
     async def file(
         self,
         stream: Stream,
-        rendition: str,
+        asked: Place,
         name: str,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> tuple[int, int]:
         """Send a file whole or in part; (status, bytes)."""
+        rendition = asked.rendition
         place = await self._place(stream, rendition, name)
         if place is None:
             return await _whole(NOT_FOUND, scope, send)
@@ -171,16 +187,80 @@ class EdgeMedia:
         content_type = _TYPES[name.rpartition(".")[2]][is_audio]
         path = self._storage.local_path(place.key)
         if path is not None:
-            return await self._send_local(str(path), place, content_type, scope, receive, send)
+            try:
+                size = _file_size(path)
+            except OSError:
+                return await _whole(NOT_FOUND, scope, send)
+            if place.size is not None:
+                return await self._send_pieces(
+                    place, place.size, content_type, scope, receive, send
+                )
+            if "http.response.pathsend" in scope.get("extensions", ()):
+                headers = _file_headers(content_type, size)
+                ready = Ready(
+                    asked.kind,
+                    {"type": "http.response.start", "status": 200, "headers": headers},
+                    {"type": "http.response.pathsend", "path": str(path)},
+                    size,
+                    ranged=True,
+                )
+                # Nothing of a broadcast on the air is ever deleted, so the path stays good.
+                if self._state.make_ready(scope["path"], stream, ready):
+                    self._heat(ready)
+                if scope["method"] == "GET" and not has_range(scope):
+                    await send(ready.start)
+                    await send(ready.body)
+                    return 200, size
+            return await self._send_pieces(place, size, content_type, scope, receive, send)
         if place.size is None and (link := await self._link(place.key)) is not None:
             away = [(b"location", link.encode()), (b"cache-control", b"private, max-age=600")]
             return await _whole(Reply(307, away, b""), scope, send)
-        size = place.size
-        if size is None:
-            size = await self._state.ask(self._storage.size, place.key)
-        if size is None:
+        length = place.size
+        if length is None:
+            length = await self._state.ask(self._storage.size, place.key)
+        if length is None:
             return await _whole(NOT_FOUND, scope, send)
-        return await self._send_pieces(place, size, content_type, scope, receive, send)
+        return await self._send_pieces(place, length, content_type, scope, receive, send)
+
+    async def send_hot(self, ready: Ready, send: Send) -> None:
+        """Send a segment from memory, or as a file while too much is on its way already."""
+        await send(ready.start)
+        if self._on_the_way + ready.size > MAX_HOT_ON_THE_WAY:
+            await send(ready.body)
+            return
+        self._on_the_way += ready.size
+        try:
+            for piece in ready.pieces:
+                await send(piece)
+        finally:
+            self._on_the_way -= ready.size
+
+    def _heat(self, ready: Ready) -> None:
+        """Have the segment in memory for whoever comes next."""
+        path = ready.body["path"]
+        known = self._hot.get(path)
+        if known is not None:
+            self._hot.move_to_end(path)
+            ready.pieces = known[1]
+        elif ready.size <= MAX_HOT_FILE:
+            self._state.spawn(self._load_hot(path, ready))
+
+    async def _load_hot(self, path: str, ready: Ready) -> None:
+        try:
+            data = await self._state.once(
+                ("hot", path), lambda: self._state.ask(Path(path).read_bytes)
+            )
+        except (OSError, Overloaded):
+            return  # it is sent as a file, which does as well
+        if len(data) != ready.size:
+            return
+        if path not in self._hot:
+            self._hot[path] = (len(data), in_pieces(data))
+            self._hot_bytes += len(data)
+            while self._hot_bytes > MAX_HOT_BYTES:
+                _, (size, _) = self._hot.popitem(last=False)
+                self._hot_bytes -= size
+        ready.pieces = self._hot[path][1] if path in self._hot else ()
 
     async def _place(self, stream: Stream, rendition: str, name: str) -> MediaFile | None:
         """Where a file lies. What the live head lists is registered, and needs no asking."""
@@ -219,35 +299,6 @@ class EdgeMedia:
             while len(self._links) > MAX_FILES:
                 self._links.popitem(last=False)
         return link
-
-    async def _send_local(
-        self,
-        path: str,
-        place: MediaFile,
-        content_type: bytes,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> tuple[int, int]:
-        try:
-            found = os.stat(path)
-        except OSError:
-            return await _whole(NOT_FOUND, scope, send)
-        if not stat.S_ISREG(found.st_mode):
-            return await _whole(NOT_FOUND, scope, send)
-        size = found.st_size if place.size is None else place.size
-        whole = place.size is None and place.offset == 0
-        if (
-            whole
-            and scope["method"] == "GET"
-            and "http.response.pathsend" in scope.get("extensions", ())
-            and not _has_range(scope)
-        ):
-            headers = _file_headers(content_type, size)
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.pathsend", "path": path})
-            return 200, size
-        return await self._send_pieces(place, size, content_type, scope, receive, send)
 
     async def _send_pieces(
         self,
@@ -365,8 +416,12 @@ def _file_headers(content_type: bytes, size: int) -> Headers:
     ]
 
 
-def _has_range(scope: Scope) -> bool:
-    return any(name == b"range" for name, _ in scope["headers"])
+def _file_size(path: Path) -> int:
+    """Bytes of a regular file. Raises OSError."""
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(path)
+    return found.st_size
 
 
 async def _until_gone(receive: Receive) -> None:

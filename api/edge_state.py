@@ -13,13 +13,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import redis.asyncio
 import structlog
 
-from api.edge_http import BRIEF, Reply, playlist_reply
+from api.edge_http import BRIEF, Ready, Reply, Send, playlist_reply
 from infra.redis import RedisError, air_key
 from transcode.hls.head import AirHead, HeadError, HeadRendition, decode_head
 from transcode.hls.playlist import write_live, write_multivariant, write_plain, write_replay
@@ -123,6 +123,23 @@ class Overloaded(Exception):
     """A named limit is reached: answer 503."""
 
 
+class Sent(NamedTuple):
+    """An answer already handed to the server; what its sends returned is still to be awaited."""
+
+    reply: Reply
+    start: Awaitable[None]
+    body: Awaitable[None]
+
+
+class _Waiter(NamedTuple):
+    """A held request. With ``send``, the playlist (``form``) is sent as soon as it is there."""
+
+    deadline: float
+    future: asyncio.Future[bool | Sent]
+    send: Send | None
+    form: str
+
+
 class _Group:
     """Requests that wait for the same part (or segment) of one rendition."""
 
@@ -130,7 +147,7 @@ class _Group:
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
-        self.waiters: list[tuple[float, asyncio.Future[bool]]] = []
+        self.waiters: list[_Waiter] = []
 
 
 class Stream:
@@ -151,6 +168,7 @@ class Stream:
         self.blocked = False
         self.replies: dict[tuple[str, str], Reply] = {}
         self.groups: dict[tuple[str, int, int | None], _Group] = {}
+        self.ready: dict[str, Ready] = {}
 
     @property
     def off_air(self) -> bool:
@@ -254,9 +272,8 @@ class EdgeState:
         self._is_blocked = is_blocked
         self._clock = clock
         self.streams: dict[str, Stream] = {}
-        self.ready: dict[str, tuple[str, Reply, Stream]] = {}
-        """Path → (kind, answer, stream) of what can be sent without another thought."""
-        self._ready_by: dict[str, set[str]] = {}
+        self.ready: dict[str, Ready] = {}
+        """Answers by path, of streams on the air; each change of a stream takes its own away."""
         self._loading: dict[str, asyncio.Task[Stream | None]] = {}
         self._missing: OrderedDict[str, float] = OrderedDict()
         self._replays: OrderedDict[tuple[str, str], tuple[float, Reply]] = OrderedDict()
@@ -271,7 +288,6 @@ class EdgeState:
         self._pubsub: Any = None
         self._connected = False
         self._closing = False
-        self._swept = clock()
 
     # --- life --------------------------------------------------------------------------------
 
@@ -301,19 +317,19 @@ class EdgeState:
         self._flush_counts()
 
     @property
-    def now(self) -> float:
-        """Seconds on the edge's clock, as of the last sweep (what ``used`` needs, for nothing)."""
-        return self._swept
+    def held(self) -> int:
+        """Requests being held."""
+        return self._held
 
     # --- counting ----------------------------------------------------------------------------
 
-    def count(self, kind: str, status: int, size: int) -> None:
-        """One answer; passed on a few times a second."""
+    def count(self, kind: str, status: int, size: int, answers: int = 1) -> None:
+        """Answers, ``size`` bytes in all; passed on a few times a second."""
         entry = self._counts.get((kind, status))
         if entry is None:
-            self._counts[(kind, status)] = [1, size]
+            self._counts[(kind, status)] = [answers, size]
         else:
-            entry[0] += 1
+            entry[0] += answers
             entry[1] += size
 
     def _flush_counts(self) -> None:
@@ -451,25 +467,39 @@ class EdgeState:
         self._not_ready(stream)
         self.streams.pop(stream.token, None)
         if self._pubsub is not None:
-            self._spawn(self._unsubscribe(stream.token))
+            self.spawn(self._unsubscribe(stream.token))
 
-    def _spawn(self, work: Awaitable[Any]) -> None:
+    def spawn(self, work: Awaitable[Any]) -> None:
+        """Run something on the side, until the edge is closed."""
         task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
     # --- news --------------------------------------------------------------------------------
 
-    def make_ready(self, path: str, kind: str, stream: Stream, reply: Reply) -> None:
-        """Remember an answer by its path until the stream's next change."""
-        if self.streams.get(stream.token) is not stream:
-            return
-        self.ready[path] = (kind, reply, stream)
-        self._ready_by.setdefault(stream.token, set()).add(path)
+    def make_ready(self, path: str, stream: Stream, ready: Ready) -> bool:
+        """Remember an answer by its path until the stream's next change; False when the stream
+        is not on the air."""
+        if stream.state != "live" or self.streams.get(stream.token) is not stream:
+            return False
+        self.ready[path] = ready
+        stream.ready[path] = ready
+        return True
 
     def _not_ready(self, stream: Stream) -> None:
-        for path in self._ready_by.pop(stream.token, ()):
+        self._count_ready(stream)
+        for path in stream.ready:
             self.ready.pop(path, None)
+        stream.ready = {}
+
+    def _count_ready(self, stream: Stream) -> bool:
+        """Add up what was sent without another thought; whether there was any."""
+        any_hits = False
+        for ready in stream.ready.values():
+            if hits := ready.hits:
+                any_hits, ready.hits = True, 0
+                self.count(ready.kind, 200, hits * ready.size, hits)
+        return any_hits
 
     def apply(self, stream: Stream, head: AirHead, *, from_redis: bool) -> bool:
         """Take a head if it is newer; whoever waited for it is woken."""
@@ -508,15 +538,27 @@ class EdgeState:
             name, msn, part = key
             rendition = head.rendition(name)
             if rendition is None or has(rendition, msn, part):
-                self._release(stream.groups.pop(key), answer=True)
+                group = stream.groups.pop(key)
+                self._send_all(stream, name, group)
+                self._release(group, answer=True)
 
     # --- waiting -----------------------------------------------------------------------------
 
     def hold(
-        self, stream: Stream, rendition: str, msn: int, part: int | None
-    ) -> asyncio.Future[bool]:
-        """A future that is True once the playlist has that part, False when it is time to give
-        up. Raises Overloaded."""
+        self,
+        stream: Stream,
+        rendition: str,
+        msn: int,
+        part: int | None,
+        send: Send | None = None,
+        form: str = "live",
+    ) -> asyncio.Future[bool | Sent]:
+        """A future: False when it is time to give up; otherwise the part is there.
+
+        With ``send`` the playlist may have been sent by then, and the result is ``Sent``: when
+        two thousand wait for one part, their answers go out in one loop, before any of their
+        coroutines runs again. Raises Overloaded.
+        """
         if self._held >= MAX_HELD or self._closing:
             raise Overloaded(f"{self._held} requests held, limit {MAX_HELD}")
         assert stream.head is not None
@@ -524,16 +566,43 @@ class EdgeState:
         group = stream.groups.get((rendition, msn, part))
         if group is None:
             group = stream.groups[(rendition, msn, part)] = _Group(deadline)
-        future = asyncio.get_running_loop().create_future()
-        group.waiters.append((deadline, future))
+        future: asyncio.Future[bool | Sent] = asyncio.get_running_loop().create_future()
+        group.waiters.append(_Waiter(deadline, future, send, form))
         self._held += 1
         return future
 
+    def _send_all(self, stream: Stream, rendition: str, group: _Group) -> None:
+        """Send the new playlist to all who wait for it.
+
+        A server may act on ``send`` when it is called (Granian does) or when the result is
+        awaited; the request's own coroutine awaits both in order, so either is right.
+        """
+        sent: list[tuple[asyncio.Future[bool | Sent], Sent]] = []
+        rest: list[_Waiter] = []
+        replies: dict[str, Reply | None] = {}
+        for waiter in group.waiters:
+            send, form = waiter.send, waiter.form
+            if form not in replies:
+                replies[form] = stream.live_playlist(rendition, form)
+            reply = replies[form]
+            if send is None or reply is None or waiter.future.done():
+                rest.append(waiter)
+                continue
+            try:
+                sent.append((waiter.future, Sent(reply, send(reply.start), send(reply.body))))
+            except (OSError, RuntimeError) as error:
+                waiter.future.set_exception(error)  # its client is gone
+                rest.append(waiter)
+        for future, result in sent:
+            future.set_result(result)
+        self._held -= len(sent)
+        group.waiters = rest
+
     def _release(self, group: _Group, *, answer: bool) -> None:
         self._held -= len(group.waiters)
-        for _, future in group.waiters:
-            if not future.done():
-                future.set_result(answer)
+        for waiter in group.waiters:
+            if not waiter.future.done():
+                waiter.future.set_result(answer)
         group.waiters = []
 
     def _release_all(self, stream: Stream, *, answer: bool) -> None:
@@ -550,7 +619,7 @@ class EdgeState:
 
     def sweep(self) -> None:
         """Deadlines, take-downs, catalogue look-ups that are due, what nobody watches."""
-        now = self._swept = self._clock()
+        now = self._clock()
         for stream in list(self.streams.values()):
             self._sweep_waiters(stream, now)
             if self._is_blocked is not None:
@@ -558,13 +627,13 @@ class EdgeState:
                 if blocked != stream.blocked:
                     stream.blocked = blocked
                     self._changed(stream)
-            if stream.groups:
+            if self._count_ready(stream) or stream.groups:
                 stream.used = now
             if now - stream.used > IDLE_SECONDS:
                 self._forget(stream)
             elif self._is_stale(stream, now):
                 stream.looked_up = now
-                self._spawn(self._look_again(stream))
+                self.spawn(self._look_again(stream))
         self._flush_counts()
 
     def _sweep_waiters(self, stream: Stream, now: float) -> None:
@@ -572,16 +641,16 @@ class EdgeState:
             if group.deadline > now:
                 continue
             late = 0
-            for deadline, future in group.waiters:
-                if deadline > now:
+            for waiter in group.waiters:
+                if waiter.deadline > now:
                     break
                 late += 1
-                if not future.done():
-                    future.set_result(False)
+                if not waiter.future.done():
+                    waiter.future.set_result(False)
             self._held -= late
             del group.waiters[:late]
             if group.waiters:
-                group.deadline = group.waiters[0][0]
+                group.deadline = group.waiters[0].deadline
             else:
                 del stream.groups[key]
 
@@ -660,7 +729,7 @@ class EdgeState:
                 self.apply(stream, head, from_redis=True)
         elif message["type"] == "subscribe":
             # New, or again after a loss: what was published in between is in the key.
-            self._spawn(self._catch_up(stream))
+            self.spawn(self._catch_up(stream))
 
     async def _catch_up(self, stream: Stream) -> None:
         head = await self._fetch_head(stream.token)

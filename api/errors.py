@@ -38,6 +38,15 @@ class Problem(Exception):
         self.headers = headers
 
 
+class BodyTooLarge(HTTPException):
+    """The request's body went past its limit. An HTTPException, since FastAPI makes "400" of
+    anything else that reading a body raises."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(413)
+        self.most = most
+
+
 def problem(
     request: Request,
     code: str,
@@ -83,6 +92,8 @@ _BY_STATUS: Final = {
 
 async def http_problem(request: Request, error: Exception) -> Response:
     """For what Starlette itself refuses, and for what nobody caught."""
+    if isinstance(error, BodyTooLarge):
+        return problem(request, "too_large", facts={"most": error.most})
     if isinstance(error, HTTPException):
         code = _BY_STATUS.get(error.status_code, "internal")
         return problem(request, code, status=error.status_code, headers=error.headers)

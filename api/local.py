@@ -217,8 +217,8 @@ class Local:
             Path(fresh).chmod(0o644)
             Path(fresh).replace(out)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise self._fail("out_unwritable", sentence("out_unwritable", {"reason": reason})) from None
+            words = sentence("out_unwritable", {"reason": error.strerror or str(error)})
+            raise self._fail("out_unwritable", words) from None
         finally:
             if fresh:
                 Path(fresh).unlink(missing_ok=True)

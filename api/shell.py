@@ -15,6 +15,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.errors import BodyTooLarge
 from api.parts import request_host
 from infra.telemetry import get_logger
 
@@ -26,14 +27,6 @@ PLAYS_BODY_MAX: Final = 128 << 10
 
 _QUIET_PATHS: Final = ("/static/", "/healthz", "/metrics", "/api/v1/plays")
 _MACHINE_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
-
-
-class BodyTooLarge(Exception):
-    """The request's body went past its limit."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self.most = most
 
 
 class Shell:

@@ -183,3 +183,9 @@ class HlsClient:
 
     def close(self) -> None:
         self._http.close()
+
+    def __enter__(self) -> HlsClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -136,7 +136,11 @@ def _push(port: int, keys: list[str], script: Script, seconds: float) -> None:
 # --- the servers -----------------------------------------------------------------------------
 
 
-def _serve(folder: str, count: int, ports: multiprocessing.Queue[tuple[int, int, list[str]]]) -> None:
+Ports = multiprocessing.Queue[tuple[int, int, list[str]]]
+"""RTMP port, HTTP port, stream keys."""
+
+
+def _serve(folder: str, count: int, ports: Ports) -> None:
     """An ingest process with a ledger in memory."""
     from ingest.disk import DiskRules
     from ingest.main import Ingest
@@ -150,15 +154,6 @@ def _serve(folder: str, count: int, ports: multiprocessing.Queue[tuple[int, int,
         ingest = Ingest(settings, token=TOKEN, ledger=lambda _url: ledger, disk_rules=rules)
         await ingest.start()
         ports.put((ingest.rtmp_port, ingest.http_port, keys))
-        profile = os.environ.get("XITAI_BENCH_PROFILE")
-        if profile:
-            import cProfile
-
-            profiler = cProfile.Profile()
-            profiler.enable()
-            await asyncio.sleep(float(profile))
-            profiler.disable()
-            profiler.dump_stats("/tmp/ingest.prof" if profile else "")
         await asyncio.Event().wait()
 
     import structlog
@@ -202,7 +197,7 @@ def measure(
 
 
 def bench_ingest(script: Script, count: int, seconds: float, folder: Path, readers: bool) -> Result:
-    ports: multiprocessing.Queue[tuple[int, int, list[str]]] = multiprocessing.Queue()
+    ports: Ports = multiprocessing.Queue()
     server = multiprocessing.Process(target=_serve, args=(str(folder / "xitai"), count, ports))
     server.start()
     following: list[subprocess.Popen[bytes]] = []
@@ -249,9 +244,8 @@ def _install_nginx_rtmp() -> str | None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return "libnginx-mod-rtmp is not installed, and only root on Debian can install it"
     argv = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "libnginx-mod-rtmp"]
-    done = subprocess.run(
-        argv, capture_output=True, check=False, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    )  # fmt: skip
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(argv, capture_output=True, check=False, env=quiet)
     if done.returncode or not NGINX_MODULE.exists():
         return "libnginx-mod-rtmp could not be installed"
     return None
@@ -307,7 +301,8 @@ def main() -> None:
     parser.add_argument("--follow", nargs=3, metavar="X", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.follow:
-        asyncio.run(_follow(int(options.follow[0]), Path(options.follow[1]), int(options.follow[2])))
+        port, feeds, count = options.follow
+        asyncio.run(_follow(int(port), Path(feeds), int(count)))
         return
     count, seconds = options.publishers, options.seconds
     with tempfile.TemporaryDirectory(prefix="xitai-bench-") as name:

@@ -17,6 +17,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from catalog import broadcasts
@@ -68,6 +69,10 @@ class LedgerAway(Exception):
     """The database does not answer; it may later."""
 
 
+class LedgerFailed(LedgerAway):
+    """The database answers, and says no to this. Asking again at once would not help."""
+
+
 class Ledger(Protocol):
     """The catalogue as ingest needs it. Methods block, and raise `LedgerAway`."""
 
@@ -94,7 +99,7 @@ class CatalogLedger:
         self._node_url = node_url
 
     def admit(self, key_hash: str) -> Grant | Refusal | None:
-        with _away(), self._database.transaction() as session:
+        with _asking(), self._database.transaction() as session:
             feed = session.scalars(select(Feed).where(Feed.key_hash == key_hash)).one_or_none()
             if feed is None:
                 return None
@@ -104,13 +109,13 @@ class CatalogLedger:
             return Grant(feed.id, feed.broadcast_id, feed.key_hash)
 
     def open(self, meta: LogMeta) -> None:
-        with _away(), self._database.transaction() as session:
+        with _asking(), self._database.transaction() as session:
             if session.get(Take, meta.take_id) is None:
                 _open(session, meta, self._node_url)
 
     def close(self, meta: LogMeta) -> None:
         counts = meta.counts
-        with _away(), self._database.transaction() as session:
+        with _asking(), self._database.transaction() as session:
             if session.get(Take, meta.take_id) is None:
                 _open(session, meta, self._node_url)
             broadcasts.close_take(
@@ -131,7 +136,7 @@ class CatalogLedger:
                 )
 
     def standings(self, feed_ids: Iterable[str]) -> dict[str, Standing]:
-        with _away(), self._database.transaction() as session:
+        with _asking(), self._database.transaction() as session:
             rows = session.execute(
                 select(Feed.id, Feed.key_hash, Broadcast.state)
                 .join(Broadcast, Broadcast.id == Feed.broadcast_id)
@@ -141,7 +146,7 @@ class CatalogLedger:
 
     def settle_in(self, take_ids: Iterable[str]) -> None:
         here = list(take_ids)
-        with _away(), self._database.transaction() as session:
+        with _asking(), self._database.transaction() as session:
             session.execute(
                 update(Take)
                 .where(Take.id.in_(here), Take.node_url != self._node_url)
@@ -174,25 +179,27 @@ class CatalogLedger:
 
 
 @contextlib.contextmanager
-def _away() -> Iterator[None]:
+def _asking() -> Iterator[None]:
+    """The catalogue's errors as the ledger's."""
     try:
         yield
     except DatabaseAway as error:
         raise LedgerAway(type(error).__name__) from error
+    except SQLAlchemyError as error:
+        raise LedgerFailed(f"{type(error).__name__}: {error}"[:300]) from error
+    except broadcasts.BroadcastError as error:
+        raise TakeRefused(error.code) from error
 
 
 def _open(session: Session, meta: LogMeta, node_url: str) -> None:
-    try:
-        broadcasts.open_take(
-            session,
-            take_id=meta.take_id,
-            feed_id=meta.feed_id,
-            node_url=node_url,
-            first_arrival_us=meta.first_arrival_us,
-            codecs=meta.codecs,
-        )
-    except broadcasts.BroadcastError as error:
-        raise TakeRefused(error.code) from error
+    broadcasts.open_take(
+        session,
+        take_id=meta.take_id,
+        feed_id=meta.feed_id,
+        node_url=node_url,
+        first_arrival_us=meta.first_arrival_us,
+        codecs=meta.codecs,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +266,11 @@ class TakeBook:
 
     async def run(self) -> None:
         """Write entries until cancelled."""
-        await self._patiently(lambda: self._ledger.settle_in(list(self._shelf.takes())))
+        here = list(self._shelf.takes())
+        try:
+            await self._patiently(lambda: self._ledger.settle_in(here))
+        except LedgerFailed as error:
+            _log.error("the catalogue did not take this node's logs", error=str(error))
         while True:
             entry = await self._entries.get()
             if entry.ready is not None:
@@ -290,6 +301,11 @@ class TakeBook:
             _log.warning("take refused by the catalogue", take_id=meta.take_id, why=str(error))
             meta.booked = "refused"
             self._on_refused(meta)
+        except LedgerFailed as error:
+            # One take the catalogue chokes on must not stop the others; the next start tries it
+            # again.
+            _log.error("take not booked", take_id=meta.take_id, error=str(error))
+            return
         if meta.state == "closed" and entry.what == "close":
             await self._call(lambda: self._note(meta))
 
@@ -306,6 +322,8 @@ class TakeBook:
         while True:
             try:
                 await self._call(work)
+            except LedgerFailed:
+                raise
             except LedgerAway:
                 if not told:
                     _log.warning("the database is away; takes are recorded and booked later")

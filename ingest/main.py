@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Final
 
 import redis.asyncio
@@ -62,8 +62,7 @@ class Ingest:
             shelf=self.shelf, keeper=self.keeper, disk=self.disk, redis_client=redis_client
         )
         self.feed_server = FeedServer(self.shelf, token)
-        self._limits = limits or Limits()
-        self.rtmp: RtmpServer
+        self.rtmp = RtmpServer(self.hub, limits or Limits())
         self.book: TakeBook
         self.rtmp_port = self.http_port = 0
         self.node_url = ""
@@ -71,6 +70,8 @@ class Ingest:
 
     async def start(self) -> None:
         """Repair what a crash left, then listen."""
+        # First of all, or a feed server that may have any port could be given this one.
+        self.rtmp_port = await self.rtmp.bind(*split_address(self._settings.rtmp))
         unbooked = await asyncio.to_thread(recover, self.shelf)
         host, port = split_address(self._settings.ingest_http)
         self.http_port = await self.feed_server.listen(host, port)
@@ -79,14 +80,13 @@ class Ingest:
         self.hub.book = self.book
         for meta in unbooked:
             self.book.closed(meta)
-        self.rtmp = RtmpServer(self.hub, Gate(self.book), self._limits)
+        self.rtmp.gate = Gate(self.book)
         for work in (self.keeper.run, self.book.run, *self.hub.tasks()):
             self._spawn(work)
         if self._redis is not None:
             client = self._redis
             self._spawn(lambda: keep_alive(client, "ingest"))
-        host, port = split_address(self._settings.rtmp)
-        self.rtmp_port = await self.rtmp.listen(host, port)
+        await self.rtmp.open()
         _log.info("ingest ready", rtmp_port=self.rtmp_port, node_url=self.node_url)
 
     def _spawn(self, work: Callable[[], Awaitable[Any]]) -> None:
@@ -153,6 +153,8 @@ async def _run(settings: Settings) -> None:
 def run_ingest(settings: Settings) -> None:
     """The `xitai ingest` process: returns after SIGTERM or SIGINT."""
     configure_logging(settings, "ingest")
-    Path(settings.feeds_dir).mkdir(parents=True, exist_ok=True)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The usual 1024 is less than our own bounds on connections, readers and logs together.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings))

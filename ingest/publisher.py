@@ -296,7 +296,9 @@ class Recorder:
 
     def _hold(self, tag: _Held, now: float) -> None:
         """A frame that no open take can have: keep it if a take may begin with it."""
-        if tag.key:
+        if self._held and self._held[0].key:
+            self._held.append(tag)
+        elif tag.key:
             before = [*self._held, *self._early]
             early = [
                 sound
@@ -308,8 +310,6 @@ class Recorder:
                 self.unkeyed_frames += 1
                 return
             self._held += [tag, *early]
-        elif self._held and self._held[0].key:
-            self._held.append(tag)
         elif self.video_codec:
             # Sound before the first picture, or pictures nobody can decode.
             if self._held:

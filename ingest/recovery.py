@@ -23,6 +23,8 @@ from ingest.log import (
 )
 
 ENDED_BY: Final = "ingest_died"
+PLAUSIBLE_US: Final = 3_600_000_000
+"""Media that came this much later than its timestamps say did not."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,13 +60,18 @@ def recover_take(files: TakeFiles, meta: LogMeta) -> LogMeta:
     counts, fresh = _scan(files.flv, meta)
     kept = _sound_entries(files.idx, meta.counts.size)
     old = {entry.offset: entry for entry in _entries(files.idx)}
-    last = kept[-1].ts_ms if kept else -INDEX_MIN_STEP_MS
+    last = kept[-1] if kept else IndexEntry(-INDEX_MIN_STEP_MS, 0, meta.first_arrival_us)
     for entry in fresh:
-        if entry.ts_ms >= last + INDEX_MIN_STEP_MS:
-            # The arrival that was noted, if its record got to the disk, else one estimated.
+        if entry.ts_ms >= last.ts_ms + INDEX_MIN_STEP_MS:
+            # The arrival that was noted, if its record got to the disk whole, else one estimated.
             known = old.get(entry.offset)
-            kept.append(known if known is not None and known.ts_ms == entry.ts_ms else entry)
-            last = entry.ts_ms
+            sound = (
+                known is not None
+                and known.ts_ms == entry.ts_ms
+                and last.arrival_us <= known.arrival_us <= entry.arrival_us + PLAUSIBLE_US
+            )
+            last = known if sound and known is not None else entry
+            kept.append(last)
     index = b"".join(INDEX_RECORD.pack(*entry) for entry in kept)
     temporary = files.idx.with_suffix(".idx.tmp")
     with open(temporary, "wb") as file:

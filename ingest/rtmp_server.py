@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import time
@@ -48,6 +49,8 @@ REST_BYTES: Final = 64 * 1024
 _TCP_INFO_SIZE: Final = 104
 _RTT: Final = struct.Struct("=68xI")
 
+_SEND_FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+
 _log = structlog.get_logger(__name__)
 
 _OUTCOMES: Final = {
@@ -61,9 +64,9 @@ _OUTCOMES: Final = {
 class RtmpServer:
     """Accepts encoders."""
 
-    def __init__(self, hub: Hub, gate: Gate, limits: Limits) -> None:
+    def __init__(self, hub: Hub, limits: Limits) -> None:
         self.hub = hub
-        self.gate = gate
+        self.gate: Gate  # set before `open`
         self.limits = limits
         self.connections: set[Connection] = set()
         self._strangers: OrderedDict[str, OrderedDict[Connection, None]] = OrderedDict()
@@ -73,14 +76,24 @@ class RtmpServer:
         self._resting: list[Connection] = []
         self._rest_timer: asyncio.TimerHandle | None = None
 
-    async def listen(self, host: str, port: int) -> int:
-        """Start; returns the port (useful when asked for 0)."""
+    async def bind(self, host: str, port: int) -> int:
+        """Take the port, and return it (useful when asked for 0). Nobody is let in yet."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self), host, port, backlog=BACKLOG, reuse_address=True
+            lambda: Connection(self),
+            host,
+            port,
+            backlog=BACKLOG,
+            reuse_address=True,
+            start_serving=False,
         )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
+
+    async def open(self) -> None:
+        """Let encoders in."""
+        assert self._server is not None
+        await self._server.start_serving()
 
     def stop_listening(self) -> None:
         if self._server is not None:
@@ -149,6 +162,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._answers: socket.socket | None = None
         self._session = ServerSession(limits=server.limits, now=time.monotonic())
         self._recorder: Recorder | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -200,6 +214,9 @@ class Connection(asyncio.Protocol):
             self._checking.cancel()
         self._server.gone(self)
         self._transport = None
+        if self._answers is not None:
+            self._answers.close()
+            self._answers = None
 
     def pause_writing(self) -> None:
         self.abort()  # it sends and never reads: no encoder does that
@@ -228,8 +245,22 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         data = self._session.bytes_to_send()
-        if data and self._transport is not None:
-            self._transport.write(data)
+        transport = self._transport
+        if not data or transport is None:
+            return
+        if self._answers is not None and not transport.get_write_buffer_size():
+            # An encoder that has sent its last byte and closed answers our acknowledgement with
+            # a reset. A transport takes that for the end and drops what it has not read yet, up
+            # to megabytes when someone publishes faster than real time. So acknowledgements
+            # don't go through it, and what was received is read to its end.
+            try:
+                data = data[self._answers.send(data, _SEND_FLAGS) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                return
+        if data:
+            transport.write(data)
 
     async def _check(self, event: PublishRequested) -> None:
         """Decide about a publish; what the encoder sends meanwhile the session holds."""
@@ -266,6 +297,9 @@ class Connection(asyncio.Protocol):
         )
         self._server.known(self)
         self._recorder = hub.join(self, grant, encoder)
+        if self._transport is not None and self._answers is None:
+            sock = self._transport.get_extra_info("socket")
+            self._answers = socket.socket(fileno=os.dup(sock.fileno()))
         self._session.accept_publish(now)
         self._arm()
         self._act(self._session.receive_data(b"", now), now)

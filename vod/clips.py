@@ -178,6 +178,8 @@ def make_clip(tools: Tools, work_id: str, beat: Beat = silent) -> dict[str, Any]
     order = _read_order(tools, work_id)
     if order is None:
         return {"work_id": work_id, "state": "done before"}
+    # Joined, encoded, as fragments, and the copies in storage.
+    tools.require_room(5 * sum(part.size for part in (*order.video, *order.audio)))
     with tools.work_folder("clip") as folder:
         beat(0.0, "正在读取素材")
         cut = gather(

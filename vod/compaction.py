@@ -91,6 +91,7 @@ def compact(tools: Tools, broadcast_id: str, beat: Beat = silent) -> dict[str, A
         def told(count: int, base: int = base, rung: Plan = rung) -> None:
             beat((base + count) / total, f"正在合并 {rung.name}")
 
+        tools.require_room(rung.size)
         told(0)
         join(tools.storage, rung, told)
         verify(tools.storage, rung)

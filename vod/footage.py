@@ -49,6 +49,11 @@ class Part:
     init: Blob
     segments: list[Blob] = field(default_factory=list)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the joined file."""
+        return self.init.size + sum(blob.size for blob in self.segments)
+
 
 def slots_around(session: Session, token: str, start: int, end: int) -> tuple[int, int] | None:
     """First and last msn that may hold frames of [start, end) ticks; None when there are none.

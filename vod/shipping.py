@@ -77,6 +77,7 @@ def _local_log(tools: Tools, log: _Log, token: str, beat: Beat) -> Iterator[Path
     if own.exists():
         yield own
         return
+    tools.require_room(2 * log.size)
     with tools.work_folder("take") as folder:
         copy = folder / f"log.{log.container}"
         _download(log, token, copy, beat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from infra.database import Database
 from infra.ffmpeg import ffmpeg_path
 from infra.settings import Settings
-from infra.storage import Storage
+from infra.storage import Storage, StorageFull
 
 
 def unfenced(session: Session) -> None:
@@ -33,6 +34,20 @@ class Tools:
     @property
     def ffmpeg(self) -> str:
         return ffmpeg_path(self.settings)
+
+    def require_room(self, size: int) -> None:
+        """Raise StorageFull unless ``size`` more bytes leave the disks above the mark below which
+        only the feed log is still written: what comes in goes before what is made of it."""
+        places = [self.settings.data, self.storage.local_path("live")]
+        for place in places:
+            if place is None:
+                continue
+            there = next(p for p in (place, *place.parents) if p.exists())
+            free = shutil.disk_usage(there).free
+            if free - size < self.settings.disk_log_only_bytes:
+                raise StorageFull(
+                    f"{size} bytes needed, {free} free, {self.settings.disk_log_only_bytes} kept"
+                )
 
     @contextmanager
     def work_folder(self, purpose: str) -> Iterator[Path]:

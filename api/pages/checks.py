@@ -47,8 +47,9 @@ def light(health: FeedHealth, state: AirState, _: Translate) -> Light:
             *_line(health, _),
             *_machine(health, _),
         ]
-    seen = {"disk_low", "disk_full", "long_gop", "key_interval", "no_audio", "no_video"}
-    reasons += [_known(code, _) for code in health.codes if code not in seen]
+    said = {reason.text for reason in reasons}
+    told = (_known(code, _) for code in health.codes if not _measured(code, health))
+    reasons += [reason for reason in told if reason.text not in said]
     reasons.sort(key=lambda reason: -_ORDER[reason.level])
     if not health.connected:
         return _away(state, reasons, _)
@@ -173,28 +174,87 @@ def _disk(h: FeedHealth, _: Translate) -> list[Reason]:
     ]
 
 
+def _measured(code: str, h: FeedHealth) -> bool:
+    """Whether the numbers already say what this code says, and say it better."""
+    by_number = {
+        "disk_low": h.disk_free_bytes is not None and h.disk_free_bytes < _DISK_WARN,
+        "uplink_late": h.late_ms >= _LATE_WARN_MS,
+        "keyframe_interval_long": h.key_interval_ms > _LONG_KEY_INTERVAL_MS,
+        "no_audio": h.audio_codec is None,
+        "no_video": h.video_codec is None,
+    }
+    return by_number.get(code, False)
+
+
+def _long_interval(_: Translate) -> Reason:
+    return Reason(
+        "warn",
+        _("关键帧间隔太长。"),
+        _("在编码器里把“关键帧间隔”设为 2 秒，服务器的负担能减一半。不改也能正常播。"),
+    )
+
+
 def _known(code: str, _: Translate) -> Reason:
     """The words of a code from ingest or the live job."""
     words: dict[str, Reason] = {
+        "keyframe_interval_long": _long_interval(_),
+        "waiting_keyframe": Reason(
+            "warn",
+            _("连上了，还在等第一幅完整画面。"),
+            _("一般十秒内会好；一直等不到，请重启编码器。"),
+        ),
+        "bitrate_unstable": Reason(
+            "warn", _("现场网络忽快忽慢。"), _("把编码器码率调低一些，或换更稳的网络。")
+        ),
+        "no_audio": Reason(
+            "warn", _("已经好几秒没有声音了。"), _("请检查调音台和编码器的声音输入。")
+        ),
+        "no_video": Reason(
+            "warn", _("已经好几秒没有新画面了。"), _("请检查摄像机和编码器的视频输入。")
+        ),
+        "dropped_frames": Reason(
+            "warn",
+            _("编码器丢过帧。"),
+            _("多半是电脑或手机太忙：关掉别的程序，或把画面降到 720p。"),
+        ),
+        "headers_flapping": Reason(
+            "warn", _("编码器一直在改画面设置。"), _("直播中请不要切换分辨率；必要时重启编码器。")
+        ),
+        "uplink_late": Reason(
+            "warn", _("现场网络有点吃力。"), _("把编码器码率调低一些。已经发出的内容不会丢。")
+        ),
+        "disk_low": Reason("warn", _("磁盘空间不多了。"), _("演出后请清理旧录像。")),
+        "disk_full": Reason(
+            "bad",
+            _("磁盘写满了，现在录不下来。"),
+            _("之前录下的都在。请马上腾出空间，腾出后会自动接着录。"),
+        ),
+        "disk_error": Reason(
+            "bad",
+            _("磁盘出错，现在录不下来。"),
+            _("之前录下的都在，系统会一直重试。请马上通知管理员检查硬盘。"),
+        ),
+        "disk_log_only": Reason(
+            "bad", _("磁盘紧张，已暂停生成回看。"), _("现场录制没有停。腾出空间后会自动补上。")
+        ),
         "rung_dropped": Reason(
             "warn", _("服务器忙，暂时少提供了一档清晰度。"), _("观众仍能正常收看。")
-        ),
-        "slow_machine": Reason(
-            "warn", _("这台服务器转码跟不上。"), _("请把编码器画面降到 720p，或换更快的机器。")
-        ),
-        "restarted": Reason(
-            "warn", _("转码刚刚自动重启过。"), _("观众可能卡顿了几秒，内容没有丢。")
         ),
         "codec_not_h264": Reason(
             "warn",
             _("编码器用的是新格式，服务器要多费力气转换。"),
             _("在编码器里把视频编码改成 H.264。"),
         ),
-        "timestamps": Reason(
-            "warn", _("编码器的时钟在跳动，系统已自动校正。"), _("若声画不同步，请重启编码器。")
+        "profile_too_high": Reason(
+            "warn",
+            _("画面格式太高，手机放不了原画，服务器要多费力气转换。"),
+            _("在编码器里把 H.264 的配置（Profile）改成 main 或 high。"),
         ),
-        "shipping_stopped": Reason(
-            "bad", _("磁盘紧张，已暂停生成回看。"), _("现场录制没有停。腾出空间后会自动补上。")
+        "interlaced": Reason(
+            "warn", _("摄像机送的是隔行画面。"), _("把摄像机或编码器改成逐行（如 1080p25）。")
+        ),
+        "bitrate_high": Reason(
+            "warn", _("码率太高，手机看着吃力。"), _("把编码器码率调到 2500～4000 kb/s。")
         ),
     }
     return words.get(code, Reason("warn", _("系统提醒：{code}").format(code=code)))

@@ -43,6 +43,9 @@ def wishes(request: Request) -> Wishes:
     asked = request.cookies.get(LANGUAGE_COOKIE, "")
     if asked not in LANGUAGES:
         asked = _accepted(request.headers.get("accept-language", ""))
+    # English covers what viewers see; half a desk in it would be worse than none.
+    if asked == "en" and request.url.path.startswith(("/desk", "/setup")):
+        asked = "zh_CN"
     return Wishes(asked, request.cookies.get(ELDER_COOKIE) == "1")
 
 

@@ -7,11 +7,14 @@ from fastapi import APIRouter
 from api.routes import accounts, broadcasts, clips, exports, jobs, plays
 
 PREFIX = "/api/v1"
+ROUTERS = tuple(
+    part.router for part in (broadcasts, clips, jobs, plays, exports, accounts)
+)
 
 
 def api_router() -> APIRouter:
     """Every route of the API."""
     router = APIRouter(prefix=PREFIX)
-    for part in (broadcasts, clips, jobs, plays, exports, accounts):
-        router.include_router(part.router)
+    for part in ROUTERS:
+        router.include_router(part)
     return router

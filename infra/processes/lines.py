@@ -19,12 +19,8 @@ FILE_BYTES: Final = 10 * 2**20
 FILES: Final = 5
 
 _READ_BYTES: Final = 65_536
-# PostgreSQL: "FATAL:  …"; Redis: "pid:role date level …" where # is a warning.
-_LEVELS: Final = (
-    (re.compile(r"^(?:ERROR|FATAL|PANIC):"), logging.WARNING),
-    (re.compile(r"^WARNING:"), logging.WARNING),
-    (re.compile(r"^\d+:[A-Z] [^#]{10,30} # "), logging.INFO),
-)
+# PostgreSQL's words; what Redis says is for the record only.
+_WARNINGS: Final = re.compile(r"^(?:WARNING|ERROR|FATAL|PANIC):")
 
 
 async def read_lines(reader: asyncio.StreamReader, write: Callable[[str], None]) -> None:
@@ -84,7 +80,7 @@ def foreign_line(part: str) -> Callable[[str], None]:
     log = get_logger("xitai.parts")
 
     def write(line: str) -> None:
-        level = next((lv for pattern, lv in _LEVELS if pattern.match(line)), logging.INFO)
+        level = logging.WARNING if _WARNINGS.match(line) else logging.INFO
         log.log(level, line.strip(), part=part)
 
     return write

@@ -112,7 +112,7 @@ def test_one_page_from_live_to_replay(
         post(f"{site}/fake/state/b-live/ended")
         show.send_signal(signal.SIGINT)
         page.get_by_test_id("ended").wait_for(timeout=20_000)
-        page.get_by_role("button", name="从头看回放").click()
+        page.get_by_test_id("watch-replay").click()
         until(page, "window.xitaiPlayer.stats().position > 0.5")
         assert _stats(page)["kind"] == "replay"
         assert page.url == f"{site}/b/b-live"

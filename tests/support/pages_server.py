@@ -81,7 +81,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def until(page: Page, expression: str, seconds: float = 10.0) -> None:
-    """Wait for an expression to hold; Playwright's own wait evals strings, which our CSP forbids."""
+    """Wait for an expression to hold: Playwright's own wait evals text, which our CSP forbids."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(expression):
         assert time.monotonic() < deadline, f"not within {seconds} s: {expression}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -127,7 +128,9 @@ class Pusher:
         return pusher
 
     async def _send(self) -> None:
-        self.writer.write(self.session.bytes_to_send())
+        data = self.session.bytes_to_send()
+        if data:
+            self.writer.write(data)
         await self.writer.drain()
 
     async def _listen(self) -> None:
@@ -188,9 +191,16 @@ class Pusher:
         return sent
 
     async def finish(self) -> None:
-        """Stop as an encoder does, and close."""
+        """Stop as an encoder does, and close when the server has read it all.
+
+        Closing at once would reset the connection whenever an acknowledgement lies unread here,
+        and a reset throws away what the server has not read yet.
+        """
         self.session.finish()
         await self._send()
+        self.writer.write_eof()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.closed.wait(), 10)
         await self.close()
 
     def abort(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 
 _KEEP = 4_000
+_SLEW_SHARE = 0.1
+_JUMP_US = 2_000_000
 
 
 class Arrivals:
@@ -43,3 +45,18 @@ class Arrivals:
             return None
         pairs = zip(self._at_ms, self._at_ms[1:], strict=False)
         return max(after - before for before, after in pairs)
+
+
+def steady(due_us: int, arrival_us: int, since_us: int) -> int:
+    """The date of a segment that goes on from another without a break.
+
+    ``due_us`` is where the one before ends, ``since_us`` how long it is. Encoders begin with a
+    burst (FFmpeg's `-re`: half a second) and networks falter: the dates follow arrivals, but a
+    tenth of real time at most, so that a player's clock does not leap. What is two seconds off
+    is no jitter, and is told at once; dates never go back.
+    """
+    off = arrival_us - due_us
+    if abs(off) > _JUMP_US:
+        return max(arrival_us, due_us - since_us + 1_000)
+    most = round(since_us * _SLEW_SHARE)
+    return due_us + min(most, max(-most, off))

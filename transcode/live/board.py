@@ -138,6 +138,12 @@ class Board:
         self.open_discontinuity = discontinuity
 
     @property
+    def newest(self) -> HeadSegment | None:
+        """The segment listed last."""
+        pattern = next(iter(self.rungs.values()), None)
+        return pattern.segments[-1] if pattern is not None and pattern.segments else None
+
+    @property
     def open_has_parts(self) -> bool:
         return any(rung.parts for rung in self.rungs.values())
 

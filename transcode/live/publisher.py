@@ -25,10 +25,10 @@ from infra.database import Database, DatabaseAway
 from infra.redis import RedisError, air_key, part_key
 from infra.storage import Storage, StorageError
 from transcode.hls.events import InitReady, PartReady, SlotReady
-from transcode.hls.head import HeadPart, encode_head
+from transcode.hls.head import TIMESCALE, HeadPart, encode_head
 from transcode.hls.packager import init_digest
 from transcode.ladder import Rung as LadderRung
-from transcode.live.arrivals import Arrivals
+from transcode.live.arrivals import Arrivals, steady
 from transcode.live.board import Board, Rung, SlotNote
 
 log = structlog.get_logger()
@@ -266,10 +266,12 @@ class Publisher:
         return shown
 
     def _describe_open(self, start_tick: int) -> None:
-        self._board.open_segment(
-            pdt_us=self._arrivals.at(self._run.take_ms(start_tick)),
-            discontinuity=self._first_slot,
-        )
+        pdt_us = self._arrivals.at(self._run.take_ms(start_tick))
+        before = self._board.newest
+        if before is not None and not self._first_slot:
+            length_us = before.dur * 1_000_000 // TIMESCALE
+            pdt_us = steady(before.pdt_us + length_us, pdt_us, length_us)
+        self._board.open_segment(pdt_us=pdt_us, discontinuity=self._first_slot)
 
     def _remember(self, key: str, data: bytes) -> None:
         self._parts[key] = data

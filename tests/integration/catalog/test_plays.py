@@ -160,7 +160,8 @@ def test_devices_views_and_peak(database: Database, item: str) -> None:
         play = f"p{number}"
         put(database, event(item, play, "view", viewer_id=who), seconds_ago=begin + 5)
         put(database, event(item, play, "start", viewer_id=who), seconds_ago=begin)
-        put(database, event(item, play, "heartbeat", viewer_id=who, watched_ms=9_000), seconds_ago=end)
+        beat = event(item, play, "heartbeat", viewer_id=who, watched_ms=9_000)
+        put(database, beat, seconds_ago=end)
     # A second window of the first viewer is no second viewer.
     put(database, event(item, "p9", "start", viewer_id="viewer-0"), seconds_ago=240)
     put(database, event(item, "p9", "end", viewer_id="viewer-0"), seconds_ago=205)

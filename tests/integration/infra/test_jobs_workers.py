@@ -128,8 +128,8 @@ class House:
         with self.database.transaction() as session:
             return session.scalars(sa.select(Job).where(Job.id == job_id)).one()
 
-    def await_trace(self, name: str, trace: str, seconds: float = 15) -> None:
-        wait_for(lambda: trace in self.traces(name), seconds, lambda: self.traces(name))
+    def await_trace(self, name: str, trace: str, *, times: int = 1) -> None:
+        wait_for(lambda: self.traces(name).count(trace) >= times, 15, lambda: self.traces(name))
 
     def await_state(self, job_id: int, state: str, seconds: float = 15) -> Job:
         wait_for(lambda: self.job(job_id).state == state, seconds, lambda: self.job(job_id).state)
@@ -329,22 +329,20 @@ def test_cancelling_running_and_queued_jobs(house: House) -> None:
 
 
 def test_a_stopping_worker_hands_its_jobs_over(house: House) -> None:
-    live = house.promise("relay", "live", "live")
-    vod = house.promise("relay-vod", seconds=1.5)
-    house.await_trace("relay", "begin 1")
-    house.await_trace("relay-vod", "begin 1")
-    for name in WORKERS:
-        assert house.terminate(name) < 6
-    assert house.traces("relay") == ["begin 1", "handover 1"]
-    for job_id in (live, vod):
+    ids = {queue: house.promise(f"relay-{queue}", "live", queue) for queue in WORKERS}
+    for queue in WORKERS:
+        house.await_trace(f"relay-{queue}", "begin 1")
+    for queue in WORKERS:
+        assert house.terminate(queue) < 6
+    for queue, job_id in ids.items():
+        assert house.traces(f"relay-{queue}") == ["begin 1", "handover 1"]
         job = house.job(job_id)
         assert (job.state, job.attempt, job.lease_owner) == ("queued", 0, None)
-    for name in WORKERS:
-        house.start_part(name)
-    wait_for(lambda: house.traces("relay").count("begin 1") == 2, 5, lambda: "not resumed")
-    house.end_show("relay")
-    assert house.await_state(live, "done").attempt == 1
-    assert house.await_state(vod, "done").attempt == 1
+        house.start_part(queue)
+    for queue, job_id in ids.items():
+        house.await_trace(f"relay-{queue}", "begin 1", times=2)
+        house.end_show(f"relay-{queue}")
+        assert house.await_state(job_id, "done").attempt == 1
 
 
 def test_hung_jobs_are_given_up_and_their_process_is_ended(house: House) -> None:

@@ -55,7 +55,7 @@ class Node:
     async def wait(self, what: Callable[[], object], seconds: float = 10.0) -> None:
         """Until ``what()`` is true."""
         async with asyncio.timeout(seconds):
-            while not what():  # noqa: ASYNC110 - a test looks on from outside
+            while not what():
                 await asyncio.sleep(0.01)
 
     async def closed(self, count: int = 1, seconds: float = 10.0) -> list[LogMeta]:

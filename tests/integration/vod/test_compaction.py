@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from catalog.air import init_sections, listed_segments, renditions
 from catalog.models import Broadcast
 from infra.database import Database
 from infra.settings import Settings
+from infra.storage import StorageFull
 from infra.tables import Job
 from tests.integration.vod.show import Show, air_take, new_show
 from tests.support.media import Footage, read_numbers
@@ -222,6 +224,14 @@ def test_small_files_stay_when_the_joined_one_is_gone(show: Show) -> None:
     assert [key for key in keys(show) if key.startswith("v360")] == [
         key for key in there if key.startswith("v360")
     ]
+
+
+def test_room_for_the_feed_log_is_not_taken(show: Show) -> None:
+    there = keys(show)
+    low = show.settings.model_copy(update={"disk_log_only_bytes": 1 << 60})
+    with pytest.raises(StorageFull):
+        compact(replace(show.tools, settings=low), show.broadcast_id)
+    assert keys(show) == there
 
 
 def test_running_broadcast_is_left_alone(

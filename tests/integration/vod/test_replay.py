@@ -21,7 +21,8 @@ from tests.support.media import Footage, read_numbers
 from transcode.hls.head import decode_head, encode_head
 from transcode.hls.playlist import write_live, write_multivariant, write_plain
 from vod.compaction import clean_up, compact
-from vod.replay import FRESH_SECONDS, ReplayShelf, head_from_catalogue, media, outline
+from vod.replay import head_from_catalogue, media, outline
+from vod.shelf import FRESH_SECONDS, ReplayShelf
 
 THREE_HOURS = 5_400
 

@@ -419,16 +419,37 @@ async def test_a_hinted_part_that_never_comes(rig: Rig, show: FakeBroadcast) -> 
 async def test_segments_of_the_window_need_no_catalogue(rig: Rig, show: FakeBroadcast) -> None:
     key = f"live/{TOKEN}/v480/00000001.m4s"
     rig.storage.put_bytes(key, b"0123456789")
+    assert (await rig.get(f"{BASE}/v480/s1.m4s")).body == b"0123456789"
     sent = await rig.get(f"{BASE}/v480/s1.m4s", pathsend=True)
     assert sent.path == str(rig.storage.local_path(key))
     assert sent.headers["content-length"] == "10"
     assert sent.headers["cache-control"] == "public, max-age=31536000, immutable"
-    assert (await rig.get(f"{BASE}/v480/s1.m4s")).body == b"0123456789"
     head = await rig.get(f"{BASE}/v480/s1.m4s", method="HEAD", pathsend=True)
     assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "10")
     assert rig.library.asked["media"] == 0
     assert (await rig.get(f"{BASE}/v480/s0.m4s")).status == 404  # listed, but not in storage
     assert (await rig.get(f"{BASE}/v480/s7.m4s")).status == 404  # never registered
+
+
+async def test_segments_of_the_live_edge_are_sent_from_memory(
+    rig: Rig, show: FakeBroadcast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.storage.put_bytes(f"live/{TOKEN}/v480/00000001.m4s", b"0123456789")
+    path = f"{BASE}/v480/s1.m4s"
+    first = await rig.get(path, pathsend=True)
+    assert first.path is not None
+    await asyncio.sleep(0.05)
+    hot = await rig.get(path, pathsend=True)
+    assert (hot.path, hot.body, hot.headers) == (None, b"0123456789", first.headers)
+    rig.redis.publish(show.add_part())
+    await rig.pause()
+    assert (await rig.get(path, pathsend=True)).path is not None
+    assert (await rig.get(path, pathsend=True)).body == b"0123456789"
+    # A range of it is still a range, and with too much on its way it is a file again.
+    ranged = await rig.get(path, headers={"range": "bytes=1-2"}, pathsend=True)
+    assert (ranged.status, ranged.body) == (206, b"12")
+    monkeypatch.setattr("api.edge_media.MAX_HOT_ON_THE_WAY", 9)
+    assert (await rig.get(path, pathsend=True)).path == first.path
 
 
 @pytest.mark.parametrize(

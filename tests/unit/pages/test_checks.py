@@ -30,6 +30,10 @@ def same(text: str) -> str:
         ({"disk_free_bytes": 12 * 10**9}, "warn", "还剩 12.0 GB"),
         ({"disk_free_bytes": 10**9}, "bad", "只剩 1.0 GB"),
         ({"codes": ("rung_dropped",)}, "warn", "少提供了一档"),
+        ({"codes": ("no_audio",)}, "warn", "好几秒没有声音"),
+        ({"codes": ("no_audio",), "audio_codec": None}, "bad", "没有声音"),
+        ({"codes": ("keyframe_interval_long",), "key_interval_ms": 9_000}, "warn", "9 秒"),
+        ({"codes": ("disk_log_only",)}, "bad", "暂停生成回看"),
         ({"codes": ("unheard_of",)}, "warn", "unheard_of"),
     ],
 )

@@ -241,6 +241,7 @@ class Player {
 
   /** The show is over: its replay is loaded in place, at its start, for whoever wants it. */
   private toReplay(): void {
+    if (this.kind === 'replay') return;
     this.kind = 'replay';
     this.curtain = this.begun;
     this.begun = false;
