@@ -71,10 +71,12 @@ class Stop(click.ClickException):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+        # Asked here: by the time it is shown the command's context is gone.
+        ctx = click.get_current_context(silent=True)
+        self._as_json = ctx is not None and bool(ctx.params.get("as_json"))
 
     def show(self, file: Any = None) -> None:
-        ctx = click.get_current_context(silent=True)
-        if ctx is not None and ctx.params.get("as_json"):
+        if self._as_json:
             error = {"error": {"code": self.code, "message": self.message}}
             click.echo(json.dumps(error, ensure_ascii=False), err=True)
         else:

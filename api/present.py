@@ -6,11 +6,11 @@ ingest looks at every second.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import redis
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,8 @@ from infra.telemetry import get_logger
 log = get_logger(__name__)
 
 HISTORY_MAX: Final = 120
+
+_Report = TypeVar("_Report", bound=BaseModel)
 
 
 class Rung(BaseModel):
@@ -61,7 +63,7 @@ class Feed(BaseModel):
     video_codec: str | None = None
     audio_codec: str | None = None
     encoder: str | None = None
-    rtt_ms: int | None = None
+    rtt_ms: float | None = None
     dropped: int = 0
     gop_ms: int = 0
     key_interval_ms: int = 0
@@ -89,8 +91,8 @@ def read_feed(session: Session, client: redis.Redis, broadcast_id: str) -> Feed:
         .limit(1)
     )
     health, live = _read(client, feed_key(feed_id or ""), live_key(broadcast_id))
-    found = Feed.model_validate(_known(Feed, health)) if health else Feed()
-    report = Live.model_validate(_known(Live, live)) if live else None
+    found = _report(Feed, health) or Feed()
+    report = _report(Live, live)
     return found.model_copy(
         update={
             # The key outlives the publisher by a few seconds, and may be missing with Redis.
@@ -115,9 +117,17 @@ def _read(client: redis.Redis, *keys: str) -> list[dict[str, Any] | None]:
     return found
 
 
-def _known(model: type[BaseModel], report: dict[str, Any]) -> dict[str, Any]:
-    """A report without the fields that are null where we have a default instead."""
-    return {k: v for k, v in report.items() if k in model.model_fields and v is not None}
+def _report(model: type[_Report], report: dict[str, Any] | None) -> _Report | None:
+    """A part's report, null fields left to their defaults; None when it can't be understood, as
+    during an upgrade: a page without numbers beats no page."""
+    if report is None:
+        return None
+    known = {k: v for k, v in report.items() if k in model.model_fields and v is not None}
+    try:
+        return model.model_validate(known)
+    except ValidationError as error:
+        log.warning("report not understood", model=model.__name__, why=str(error))
+        return None
 
 
 def tell_ingest(client: redis.Redis, order: str, broadcast_id: str) -> None:

@@ -26,6 +26,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 import uvloop
@@ -136,7 +137,7 @@ def _push(port: int, keys: list[str], script: Script, seconds: float) -> None:
 # --- the servers -----------------------------------------------------------------------------
 
 
-Ports = multiprocessing.Queue[tuple[int, int, list[str]]]
+Ports: TypeAlias = "multiprocessing.Queue[tuple[int, int, list[str]]]"
 """RTMP port, HTTP port, stream keys."""
 
 

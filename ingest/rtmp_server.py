@@ -36,6 +36,9 @@ STRANGERS_PER_ADDRESS: Final = 128
 encoder is through in a second."""
 OUTPUT_MAX: Final = 128 * 1024
 """Replies a peer may leave unread in our buffer before it is cut off."""
+UNSENT_MAX: Final = 4_096
+"""Bytes of answers held back for a publisher with a backlog."""
+LATER_SECONDS: Final = 0.25
 GOODBYE_SECONDS: Final = 1.0
 """How long a last word may take to be read."""
 BACKLOG: Final = 512
@@ -167,6 +170,10 @@ class Connection(asyncio.Protocol):
         self._recorder: Recorder | None = None
         self._checking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._backlog = False  # the last read was a large one: more is waiting
+        self._read_at = 0.0
+        self._unsent = b""
+        self._later: asyncio.TimerHandle | None = None
         self.address = ""
 
     # -- asyncio's side
@@ -186,10 +193,11 @@ class Connection(asyncio.Protocol):
         self._arm()
 
     def data_received(self, data: bytes) -> None:
-        now = time.monotonic()
+        now = self._read_at = time.monotonic()
+        self._backlog = len(data) >= REST_BYTES
         self._act(self._session.receive_data(data, now), now)
         recorder = self._recorder
-        if recorder is not None and len(data) < REST_BYTES and not recorder.followed:
+        if recorder is not None and not self._backlog and not recorder.followed:
             transport = self._transport
             if transport is not None and not transport.is_closing():
                 transport.pause_reading()
@@ -208,8 +216,9 @@ class Connection(asyncio.Protocol):
         now = time.monotonic()
         self._act(self._session.receive_eof(now), now)
         self._end_recording("connection_lost")
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._later):
+            if timer is not None:
+                timer.cancel()
         if self._checking is not None:
             self._checking.cancel()
         self._server.gone(self)
@@ -244,15 +253,26 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def _send(self) -> None:
-        data = self._session.bytes_to_send()
+        """Send what the session has to say; while a publisher has a backlog, a little later.
+
+        An encoder that has written its last byte closes at once, with megabytes still under way
+        if it publishes faster than real time. Whatever reaches a closed socket is answered with a
+        reset, and that throws away all that was under way. FFmpeg lost ten seconds of an hour so,
+        to our acknowledgements. An encoder that does wait for one stops, and has no backlog.
+        """
+        data = self._unsent + self._session.bytes_to_send()
+        self._unsent = b""
         transport = self._transport
         if not data or transport is None:
             return
+        if self._backlog and self._recorder is not None and len(data) < UNSENT_MAX:
+            self._unsent = data
+            if self._later is None:
+                self._later = self._loop.call_later(LATER_SECONDS, self._send_later)
+            return
         if self._answers is not None and not transport.get_write_buffer_size():
-            # An encoder that has sent its last byte and closed answers our acknowledgement with
-            # a reset. A transport takes that for the end and drops what it has not read yet, up
-            # to megabytes when someone publishes faster than real time. So acknowledgements
-            # don't go through it, and what was received is read to its end.
+            # The same reset, when it comes, must not end our reading: a transport drops what it
+            # has not read once a write fails. So these don't go through it.
             try:
                 data = data[self._answers.send(data, _SEND_FLAGS) :]
             except BlockingIOError:
@@ -261,6 +281,15 @@ class Connection(asyncio.Protocol):
                 return
         if data:
             transport.write(data)
+
+    def _send_later(self) -> None:
+        """Nothing came for a while, or the backlog is gone: no harm in answering now."""
+        self._later = None
+        if time.monotonic() - self._read_at < LATER_SECONDS / 2 and self._backlog:
+            self._later = self._loop.call_later(LATER_SECONDS, self._send_later)
+            return
+        self._backlog = False
+        self._send()
 
     async def _check(self, event: PublishRequested) -> None:
         """Decide about a publish; what the encoder sends meanwhile the session holds."""
@@ -356,7 +385,7 @@ class Connection(asyncio.Protocol):
     def leave(self, description: str, *, reconnect: bool) -> None:
         """The hub ends this publish (`ingest.hub.Seat`)."""
         now = time.monotonic()
-        self._recorder = None
+        self._recorder = None  # nothing is held back any more
         if reconnect:
             self._session.request_reconnect(now, description=description)
         self._session.close(now)

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import redis
 
+from bench.instance import Instance, throwaway
 from catalog import migrate
 from infra.database import Database
 from infra.embedded import postgres
@@ -125,6 +126,13 @@ def media_folder(session_folder: Path) -> Path:
     folder = session_folder / "media"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def xitai() -> Iterator[Instance]:
+    """A whole Xitai as `xitai up` runs it; tests share it and make broadcasts of their own."""
+    with throwaway() as instance:
+        yield instance
 
 
 @pytest.fixture

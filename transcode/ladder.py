@@ -6,7 +6,7 @@ Pure. Sizes follow the short side, so an upright picture gets the same names as 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -45,6 +45,8 @@ class Rung:
     height: int = 0
     bit_rate: int = 0
     cost: float = 0.0
+    same_as: str = ""
+    """Not made: it carries what the rung of this name does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,18 @@ class Ladder:
         return tuple(r for r in self.rungs if r.kind == "video")
 
     @property
+    def made(self) -> tuple[Rung, ...]:
+        """Those that are FFmpeg's work."""
+        return tuple(r for r in self.rungs if not r.same_as)
+
+    @property
     def has_audio(self) -> bool:
         return any(r.kind == "audio" for r in self.rungs)
 
     def without(self, name: str) -> Ladder:
         """The same ladder with one rung left out."""
         return Ladder(
-            tuple(r for r in self.rungs if r.name != name),
+            tuple(r for r in self.rungs if name not in (r.name, r.same_as)),
             self.follow_source_keys,
             self.deinterlace,
             self.copy_audio,
@@ -79,7 +86,7 @@ class Ladder:
 
     def costliest(self) -> str | None:
         """The encoded rung to give up first; None when nothing is left to give up."""
-        encoded = [r for r in self.video if not r.copied]
+        encoded = [r for r in self.video if not (r.copied or r.same_as)]
         if not encoded or (len(encoded) == 1 and not any(r.copied for r in self.video)):
             return None
         return max(encoded, key=lambda r: r.cost).name
@@ -136,6 +143,38 @@ def can_copy_audio(audio: AudioInfo) -> bool:
     )
 
 
+def _side(name: str) -> int:
+    """Short side of a picture rung."""
+    return int(name.removeprefix("v"))
+
+
+def _pictures(names: Collection[str]) -> list[str]:
+    return sorted((n for n in names if n.startswith("v")), key=_side, reverse=True)
+
+
+def _rungs_with(on_air: Collection[str]) -> list[tuple[int, int, float]]:
+    """The usual rungs, and those that a copied source of unusual size has put on air."""
+    rungs = {side: (bits, cost) for side, bits, cost in _RUNGS}
+    for name in _pictures(on_air):
+        side = _side(name)
+        near, bits, cost = min(_RUNGS, key=lambda rung: abs(rung[0] - side))
+        share = (side / near) ** 2
+        rungs.setdefault(side, (round(bits * share), cost * share))
+    return [(side, *rungs[side]) for side in sorted(rungs, reverse=True)]
+
+
+def _twins(on_air: Collection[str], rungs: list[Rung]) -> list[Rung]:
+    """Under each name on air that is not made, the tallest of those made that is no taller."""
+    made = {rung.name for rung in rungs}
+    twins = []
+    for name in _pictures(on_air):
+        lower = [rung for rung in rungs if _side(rung.name) < _side(name)]
+        if name not in made and lower:
+            best = max(lower, key=lambda rung: _side(rung.name))
+            twins.append(replace(best, name=name, cost=0.0, same_as=best.name))
+    return twins
+
+
 def choose_ladder(
     source: SourceInfo,
     *,
@@ -143,12 +182,16 @@ def choose_ladder(
     sharing: int = 1,
     wanted: Collection[str] = (),
     longest_segment: int | None = None,
+    on_air: Collection[str] = (),
 ) -> Ladder:
     """The rungs for a feed.
 
     ``cores`` are the machine's, ``sharing`` the broadcasts it transcodes at once, ``wanted``
     the operator's own choice of names (empty: choose), ``longest_segment`` the broadcast's
-    EXT-X-TARGETDURATION in seconds when an earlier run has fixed it.
+    EXT-X-TARGETDURATION in seconds when an earlier run has fixed it. ``on_air`` are the rungs
+    viewers have chosen from already: each goes on, and what is not made (the picture that comes
+    in now is smaller) carries the next lower one. Players read the list of rungs once, and few
+    can step over a hole.
     """
     advice: list[str] = []
     rungs: list[Rung] = []
@@ -166,14 +209,16 @@ def choose_ladder(
         if follow:
             name = f"v{video.short_side}"
             rungs.append(Rung(name, "video", True, video.width, video.height, source.bit_rate))
-        for side, bits, cost in _RUNGS:
+        for side, bits, cost in _rungs_with(on_air):
             name = f"v{side}"
-            if wanted and name not in wanted:
+            if wanted and name not in wanted and name not in on_air:
                 continue
             taller = side >= video.short_side if follow else side > max(video.short_side, 360)
             cost *= rate
             first = not rungs
-            if taller or (cost > budget and not wanted and not (first and side <= 480)):
+            needed = side <= 480 and (first or name in on_air)
+            dear = cost > budget and not (wanted or needed)
+            if taller or dear:
                 continue
             side = min(side, video.short_side)
             name = f"v{side}"
@@ -181,6 +226,7 @@ def choose_ladder(
             bits = int(bits * (1.4 if rate > 1.3 else 1))
             rungs.append(Rung(name, "video", False, width, height, bits, round(cost, 3)))
             budget -= cost
+        rungs += _twins(on_air, rungs)
     copy_audio = False
     if source.audio is not None:
         copy_audio = can_copy_audio(source.audio)

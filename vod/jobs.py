@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -25,6 +26,9 @@ from vod.tools import Tools
 
 SHIP_ATTEMPTS: Final = 50
 """A take's node may be down for a day; its log is on its disk all the while."""
+COMPACT_DELAY: Final = dt.timedelta(seconds=60)
+"""So long the replay stays as it grew: who follows it from the start has seen its ENDLIST by then,
+and no line of a list may change before that (rfc8216bis 6.2.1)."""
 _SHIP_BACKOFF: Final = (5.0, 30.0, 120.0, 600.0, 1800.0)
 
 
@@ -32,7 +36,8 @@ def after_finalize(session: Session, broadcast: Broadcast) -> None:
     """What follows a show that was finalised: its entries and jobs. Twice is once."""
     register_recording(session, broadcast)
     promise_poster(session, broadcast)
-    _promise(session, broadcast, "compact", f"compact:{broadcast.id}")
+    later = dt.datetime.now(dt.UTC) + COMPACT_DELAY
+    _promise(session, broadcast, "compact", f"compact:{broadcast.id}", not_before=later)
     takes = select(Take.id).where(Take.broadcast_id == broadcast.id, Take.storage_key.is_(None))
     for take_id in session.scalars(takes):
         promise_shipping(session, broadcast, take_id)
@@ -56,6 +61,7 @@ def _promise(
     kind: str,
     unique_key: str,
     max_attempts: int = 3,
+    not_before: dt.datetime | None = None,
     **args: str,
 ) -> Job:
     return enqueue(
@@ -68,6 +74,7 @@ def _promise(
         centre_id=broadcast.centre_id,
         title=broadcast.title,
         max_attempts=max_attempts,
+        not_before=not_before,
     )
 
 

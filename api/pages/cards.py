@@ -325,7 +325,7 @@ def feed_health(feed: Feed, watching: int) -> view.FeedHealth:
         video_codec=feed.video_codec,
         audio_codec=feed.audio_codec,
         encoder=feed.encoder,
-        rtt_ms=feed.rtt_ms,
+        rtt_ms=None if feed.rtt_ms is None else round(feed.rtt_ms),
         dropped=feed.dropped,
         late_ms=feed.late_ms,
         key_interval_ms=feed.key_interval_ms,

@@ -14,8 +14,11 @@ from api.pages.guard import ForeignPost, SignInNeeded
 from api.pages.render import Renderer
 from api.pages.view import NotAllowed, NotFound, PageDeps
 from api.pages.viewer_routes import viewer_router
+from infra.telemetry import get_logger
 
 __all__ = ["install_error_pages", "page_router"]
+
+log = get_logger(__name__)
 
 _MACHINE_PATHS = ("/api/", "/hls/", "/metrics", "/healthz")
 Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -61,6 +64,7 @@ def install_error_pages(app: FastAPI, deps: PageDeps, machine_error: Handler | N
         return await page(request, 403)
 
     async def on_crash(request: Request, error: Exception) -> Response:
+        log.error("request crashed", path=request.url.path, exc_info=error)
         if request.url.path.startswith(_MACHINE_PATHS):
             return await (machine_error or _problem)(request, error)
         return await page(request, 500)

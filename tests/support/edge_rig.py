@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -150,7 +150,13 @@ class Answer:
 class Rig:
     """An edge with everything around it in hand."""
 
-    def __init__(self, folder: Path, storage: Storage | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        storage: Storage | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """``clock``: real time instead of ``now``."""
         self.now = 1000.0
         self.redis = FakeRedis()
         self.library = FakeLibrary()
@@ -163,7 +169,7 @@ class Rig:
             self.library,
             metrics=self.metrics,
             is_blocked=self.blocked.__contains__,
-            clock=lambda: self.now,
+            clock=clock or (lambda: self.now),
         )
         self.edge = Edge(self._behind, self.state, self.storage)
 

@@ -100,7 +100,7 @@ def live_arguments(
         plan.url, headers=f"Authorization: Bearer {plan.token}\r\n", **_INPUT_LIMITS
     )
     ladder = plan.ladder
-    encoded = [r for r in ladder.video if not r.copied]
+    encoded = [r for r in ladder.video if not (r.copied or r.same_as)]
     outputs = []
     picture = source["v:0"]
     if encoded:
@@ -118,7 +118,7 @@ def live_arguments(
                 .filter("format", "yuv420p")
             )
             outputs.append(_encoded(scaled, rung, plan))
-    for rung in ladder.rungs:
+    for rung in ladder.made:
         if rung.kind == "audio":
             sound = (
                 {"c:a": "copy"}

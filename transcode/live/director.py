@@ -346,7 +346,15 @@ class Director:
             sharing=self._tools.sharing(),
             wanted=settings.rungs,
             longest_segment=longest_segment,
+            on_air=self._on_air(),
         )
+
+    def _on_air(self) -> list[str]:
+        """Rungs viewers have been offered and that are still made."""
+        if self._board is not None:
+            return [rung.name for rung in self._board.rungs.values() if rung.on]
+        with self._tools.database.transaction() as session:
+            return [rung.name for rung in air.renditions(session, self._token)]
 
     def _set_up(
         self, take: Take, start: StartPoint, ladder: Ladder, source: SourceInfo

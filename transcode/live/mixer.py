@@ -1,7 +1,8 @@
 """The mixer: joins a run's picture pipes with its one sound pipe, and feeds the packager. Pure.
 
 FFmpeg writes each picture rung without sound and the sound once; here every picture rung gets
-the sound as its second track, so that one variant plays alone on any phone.
+the sound as its second track, so that one variant plays alone on any phone. One pipe may be more
+than one rung (`Rung.same_as`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ class Mixer:
 
     def __init__(self, ladder: Ladder, packager: Packager) -> None:
         self._packager = packager
-        self._readers = {rung.name: FragmentReader() for rung in ladder.rungs}
+        self._readers = {rung.name: FragmentReader() for rung in ladder.made}
+        self._fed = {
+            rung.name: [rung.name, *(r.name for r in ladder.video if r.same_as == rung.name)]
+            for rung in ladder.made
+            if rung.kind == "video"
+        }
         self._video = [rung.name for rung in ladder.video]
         self._copied = {rung.name for rung in ladder.rungs if rung.copied}
         self._leader = ladder.rungs[0].name
@@ -50,8 +56,8 @@ class Mixer:
         if not items:
             return []
         self._note(pipe, items)
-        if pipe in self._held:
-            return self._picture(pipe, items)
+        if pipe in self._fed:
+            return [event for name in self._fed[pipe] for event in self._picture(name, items)]
         return self._sound_in(pipe, items)
 
     def flush(self, end: bool) -> list[PackagerEvent | SlotReady]:

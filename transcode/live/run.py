@@ -93,7 +93,7 @@ class LiveRun:
             raise
 
     def _go(self) -> Outcome:
-        names = [rung.name for rung in self._plan.ladder.rungs]
+        names = [rung.name for rung in self._plan.ladder.made]
         self._publisher.start()
         with FFmpegProcess(
             lambda pipes, progress: live_arguments(self._binary, self._plan, pipes, progress),

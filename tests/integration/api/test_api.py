@@ -71,7 +71,7 @@ async def test_the_life_of_a_broadcast(
     assert (found["state"], found["finished_seconds"], found["raw_seconds"]) == ("live", 8.0, 8.0)
     assert found["takes"][0]["seconds"] == 8.0
     assert found["replay_hls_url"].endswith("/replay.m3u8")
-    heard = redis_client.pubsub()
+    heard = redis_client.pubsub()  # type: ignore[no-untyped-call]
     heard.subscribe(CONTROL_CHANNEL)
     ended = await web.post(f"{url}/end", headers=cast.bearer("supervisor"))
     again = await web.post(f"{url}/end", headers=staff)

@@ -33,7 +33,7 @@ def api_routes() -> Iterator[tuple[str, str, Action | None]]:
             if (found := getattr(dependant.call, "action", None)) is not None
         }
         assert len(actions) <= 1, route.path
-        for method in route.methods:
+        for method in route.methods or ():
             yield method, f"{PREFIX}{route.path}", next(iter(actions), None)
 
 
@@ -99,12 +99,14 @@ async def test_another_countys_broadcast_is_not_there(
         if "{broadcast_id}" not in path or (method, path) in OPEN:
             continue
         body = {"title": "偷", "in": 0, "out": 1}
-        answer = await web.request(method, fill(path, broadcast_id), headers=cast.stranger, json=body)
+        url = fill(path, broadcast_id)
+        answer = await web.request(method, url, headers=cast.stranger, json=body)
         assert answer.status_code == 404, (method, path)
         assert answer.json()["code"] == "broadcast_not_found"
     listed = (await web.get(f"{PREFIX}/broadcasts", headers=cast.stranger)).json()["items"]
     assert listed == []
-    mine = (await web.get(f"{PREFIX}/broadcasts", headers=cast.bearer("staff"))).json()["items"]
+    answer = await web.get(f"{PREFIX}/broadcasts", headers=cast.bearer("staff"))
+    mine = answer.json()["items"]
     assert [item["id"] for item in mine] == [broadcast_id]
 
 

@@ -82,9 +82,9 @@ def test_gaps_and_slates_do_not_count(database: Database) -> None:
 
 
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     st.lists(

@@ -270,3 +270,21 @@ def _connections(port: int) -> list[object]:
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+async def test_ffmpeg_faster_than_real_time_loses_nothing(
+    machine: Machine, footage: Path, ffmpeg: str
+) -> None:
+    """Half an hour in seconds: it closes with megabytes under way, which no answer may reset."""
+    machine.start()
+    new = machine.broadcast()
+    await (await machine.connect(new.stream_key)).close()
+    url = f"rtmp://127.0.0.1:{machine.port}/live/{new.stream_key}"
+    argv = [ffmpeg, "-hide_banner", "-loglevel", "error", "-nostdin", "-stream_loop", "449"]
+    argv += ["-i", str(footage), "-c", "copy", "-f", "flv", url]
+    encoder = await asyncio.create_subprocess_exec(*argv)
+    assert await asyncio.wait_for(encoder.wait(), 60) == 0
+    await machine.wait(lambda: machine.takes() and machine.takes()[0].state == "closed")
+    [take] = machine.takes()
+    assert take.ended_by == "unpublished"
+    assert take.video_frames == 45_000
