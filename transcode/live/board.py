@@ -20,7 +20,9 @@ from transcode.hls.head import (
 )
 
 WINDOW_SECONDS = 60
-PARTS_KEPT_SEGMENTS = 4
+# A playlist lists the parts of its last three target durations (rfc8216bis §4.4.4.9); one more
+# is for the segment that is only just leaving.
+PARTS_KEPT_TARGETS = 4
 
 
 @dataclass(slots=True)
@@ -170,7 +172,9 @@ class Board:
                     init=init,
                     disc=slot.disc,
                     gap=made is None,
-                    parts=rung.parts or parts,
+                    # The registered segment's own: the announced ones have the same lengths,
+                    # but after a restart the bytes were made anew.
+                    parts=parts if made is not None else rung.parts,
                 )
             )
             rung.parts = rung.waiting.pop(slot.msn + 1, [])
@@ -194,11 +198,20 @@ class Board:
         self.discontinuity_sequence += sum(s.disc for s in pattern.segments[:gone])
         for rung in self.rungs.values():
             del rung.segments[:gone]
-            for index, segment in enumerate(rung.segments[:-PARTS_KEPT_SEGMENTS]):
-                if segment.parts:
-                    rung.segments[index] = _without_parts(segment)
+            self._forget_parts(rung)
         if pattern.segments:
             self.media_sequence = pattern.segments[0].msn
+
+    def _forget_parts(self, rung: Rung) -> None:
+        """Old segments are fetched whole."""
+        keep = PARTS_KEPT_TARGETS * self.target_duration * TIMESCALE
+        for index in range(len(rung.segments) - 1, -1, -1):
+            segment = rung.segments[index]
+            if keep <= 0:
+                if not segment.parts:
+                    return
+                rung.segments[index] = _without_parts(segment)
+            keep -= segment.dur
 
     def head(self, now_us: int) -> AirHead:
         """The whole as it is published; each call is a new version."""

@@ -1,0 +1,41 @@
+"""`make bench`: every measurement, one after the other; a line that does not hold fails it all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+STEPS: tuple[tuple[str, list[str], dict[str, str]], ...] = (
+    ("RTMP core", ["-m", "bench.rtmp_core"], {}),
+    ("ingest beside nginx-rtmp", ["-m", "bench.ingest"], {}),
+    ("edge beside nginx", ["-m", "bench.edge"], {}),
+    ("live latency in a browser", ["-m", "bench.latency"], {}),
+    ("replay after 1 and 60 minutes", ["-m", "bench.replay"], {}),
+    ("cost of a live minute beside FFmpeg", ["-m", "bench.cost"], {}),
+    (
+        "ten minutes in which every part is killed",
+        ["-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/faults/test_nothing_lost.py"],
+        {"SOAK_SECONDS": "600"},
+    ),
+)
+
+
+def main() -> int:
+    failed = []
+    for title, words, environment in STEPS:
+        print(f"\n=== {title}", flush=True)
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, *words], env={**os.environ, **environment}, check=False
+        )
+        print(f"    ({time.monotonic() - began:.0f} s)", flush=True)
+        if done.returncode:
+            failed.append(title)
+    print("\nAll of it held." if not failed else f"\nDid not hold: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
