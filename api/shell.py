@@ -26,6 +26,8 @@ BODY_MAX: Final = 1 << 20
 PLAYS_BODY_MAX: Final = 128 << 10
 
 _QUIET_PATHS: Final = ("/static/", "/healthz", "/metrics", "/api/v1/plays")
+_QUIET_ENDS: Final = ("/public",)
+"""What every player asks every few seconds is counted, not logged, while it goes well."""
 _MACHINE_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 
 
@@ -67,11 +69,13 @@ class Shell:
                 if status == 0:
                     await _refuse(send_sealed, error.most)
             finally:
-                if not scope["path"].startswith(_QUIET_PATHS):
+                path = scope["path"]
+                quiet = path.startswith(_QUIET_PATHS) or path.endswith(_QUIET_ENDS)
+                if not quiet or status >= 500:
                     log.info(
                         "request",
                         method=scope["method"],
-                        path=scope["path"],
+                        path=path,
                         status=status,
                         ms=round((time.monotonic() - begun) * 1000, 1),
                     )

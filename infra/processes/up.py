@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import secrets
 import signal
 import socket
@@ -188,9 +189,25 @@ def fix_ports(settings: Settings) -> Settings:
     ):
         address: str = getattr(settings, name)
         host, port = split_address(address)
-        chosen = _try_port(host, port, what)
+        chosen = _try_port(host, port, what) if port else _free_port(host, what)
         fixed[name] = f"[{host}]:{chosen}" if ":" in host else f"{host}:{chosen}"
     return settings.model_copy(update=fixed)
+
+
+# Below the range from which Linux takes ports for outgoing connections (32768 on): between our
+# choice and the part's listening, and whenever a part restarts, nobody is given it.
+_CHOICE = range(20_000, 32_000)
+_TRIES = 50
+
+
+def _free_port(host: str, what: str) -> int:
+    """A port that is free now and likely to stay so."""
+    for port in random.sample(_CHOICE, _TRIES):
+        try:
+            return _try_port(host, port, what)
+        except PortInUse:
+            continue
+    raise PortInUse(f"None of {_TRIES} ports tried on {host} is free for {what}. Name one.")
 
 
 def _try_port(host: str, port: int, what: str) -> int:
@@ -204,8 +221,7 @@ def _try_port(host: str, port: int, what: str) -> int:
                 f"Port {port} on {host}, for {what}, cannot be used: {e.strerror}. "
                 "Stop the program that has it, or name another port."
             ) from None
-        chosen: int = probe.getsockname()[1]
-        return chosen
+    return port
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
