@@ -79,6 +79,6 @@ $(STAMPS)/tools: requirements-tools.lock $(STAMPS)/venv
 
 $(STAMPS)/python: requirements-dev.lock pyproject.toml $(STAMPS)/tools
 	@echo "installing Python packages…"
-	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements-dev.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --compile-bytecode --quiet --require-hashes requirements-dev.lock
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@

@@ -181,6 +181,7 @@ def worker(queues: str | None, part: str | None, slots: int | None) -> None:
 @data_option
 def beat() -> None:
     """Run the clock alone: reconciler and periodic work. One per installation."""
+    from api.handlers import PERIODIC
     from infra.health import start_keep_alive
     from infra.queue import run_beat
     from infra.telemetry import configure_logging
@@ -189,7 +190,7 @@ def beat() -> None:
     configure_logging(settings, "beat")
     end = start_keep_alive(settings, "beat")
     try:
-        run_beat(settings)
+        run_beat(settings, PERIODIC)
     finally:
         end()
 

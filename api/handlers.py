@@ -1,10 +1,15 @@
-"""Where the job handlers live: the modules each worker imports so that they register."""
+"""Where the job handlers live: the modules each worker imports so that they register; and which
+of their jobs beat promises again and again."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from infra.queue import Periodic
+
 HANDLER_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "worker-live": ("transcode.live.job",),
     "worker-work": ("vod.jobs",),
 }
+
+PERIODIC: Final = (Periodic("settle", "catalog", every_seconds=120.0),)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import Select, case, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -10,6 +12,10 @@ from api.errors import Problem
 from catalog.models import Centre
 from infra import jobs
 from infra.tables import Job
+
+
+HOUSEKEEPING: Final = ("compact_cleanup", "settle")
+"""Kinds nobody waits for; people hear of them when they fail."""
 
 
 def _within(centre_path: str | None) -> Select[Job]:
@@ -28,15 +34,21 @@ def listed(
     *,
     states: tuple[str, ...] | None = None,
     broadcast_id: str | None = None,
+    housekeeping: bool = True,
     limit: int = 50,
 ) -> list[Job]:
-    """Running first, then waiting, then failed, then the latest of the rest."""
+    """Running first, then waiting, then failed, then the latest of the rest.
+
+    Without ``housekeeping``: what is on people's minds, as the desk shows it.
+    """
     order = case({"running": 0, "queued": 1, "failed": 2}, value=Job.state, else_=3)
     query = _within(centre_path)
     if states is not None:
         query = query.where(Job.state.in_(states))
     if broadcast_id is not None:
         query = query.where(Job.broadcast_id == broadcast_id)
+    if not housekeeping:
+        query = query.where(Job.kind.not_in(HOUSEKEEPING) | (Job.state == "failed"))
     return list(session.scalars(query.order_by(order, Job.id.desc()).limit(limit)))
 
 

@@ -19,7 +19,8 @@ from catalog.models import Broadcast, InitSection, Rendition, Segment, Work
 from infra.database import Database, DatabaseAway
 from transcode.hls.replay import Replay
 from vod.posters import poster_key
-from vod.replay import head_from_catalogue, media, outline
+from vod.replay import head_from_catalogue, outline
+from vod.shelf import ReplayShelf
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class CatalogueLibrary:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._shelf = ReplayShelf()
 
     def _ask(self, work: Callable[[Session], T]) -> T:
         try:
@@ -50,8 +52,7 @@ class CatalogueLibrary:
         """The recording with the segments of one rendition."""
 
         def work(session: Session) -> Replay | None:
-            whole = outline(session, token)
-            found = media(session, whole, rendition) if whole else None
+            found = self._shelf.media(session, token, rendition)
             return found.replay if found else None
 
         return self._ask(work)

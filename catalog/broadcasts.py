@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from infra.jobs import enqueue
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from catalog.models import AirItem, Broadcast, Feed, Take
+from catalog.models import Broadcast, Feed, Take
 from infra.ids import hash_secret, public_id, secret_token
+from infra.jobs import enqueue
 
 TITLE_MAX = 200
 
@@ -270,57 +271,13 @@ def end_broadcast(session: Session, broadcast_id: str, now: dt.datetime) -> Broa
 def gaps(takes: list[Take], *, open_ended: bool) -> list[Gap]:
     """Gaps between takes, in order; with ``open_ended`` the one that still lasts too."""
     found: list[Gap] = []
-    for before, after in zip(takes, takes[1:], strict=False):
+    for before, after in pairwise(takes):
         end = before.last_arrival_us or before.first_arrival_us
         found.append(Gap(before.id, after.id, end, max(end, after.first_arrival_us)))
     if open_ended and takes and takes[-1].state == "closed":
         last = takes[-1]
         found.append(Gap(last.id, None, last.last_arrival_us or last.first_arrival_us, None))
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class BroadcastSummary:
-    """What `xitai broadcast show` and the pages say of a broadcast."""
-
-    broadcast: Broadcast
-    takes: list[Take]
-    gaps: list[Gap]
-    finished_ticks: int
-    """Length of what viewers got, without gaps and slates; 1/90 000 s."""
-    raw_ms: int
-    """Length of what was recorded."""
-
-
-def take_length_ms(take: Take) -> int:
-    """Recorded length of a closed take; 0 while it is open (the ingest node knows it then)."""
-    return 0 if take.end_ms is None else max(0, take.end_ms - take.first_ms)
-
-
-def broadcast_summary(session: Session, broadcast_id: str) -> BroadcastSummary:
-    """A broadcast with its takes, gaps and lengths; BroadcastError when there is none."""
-    broadcast = session.get(Broadcast, broadcast_id)
-    if broadcast is None:
-        raise BroadcastError("broadcast_not_found", "没有找到这场直播，请检查编号。")
-    takes = list(
-        session.scalars(
-            select(Take).where(Take.broadcast_id == broadcast_id).order_by(Take.seq)
-        )
-    )
-    finished = session.scalar(
-        select(func.coalesce(func.sum(AirItem.duration_ticks), 0)).where(
-            AirItem.token == broadcast.media_token,
-            AirItem.source == "feed",
-            AirItem.gap.is_(False),
-        )
-    )
-    return BroadcastSummary(
-        broadcast=broadcast,
-        takes=takes,
-        gaps=gaps(takes, open_ended=broadcast.state == "interrupted"),
-        finished_ticks=int(finished or 0),
-        raw_ms=sum(take_length_ms(take) for take in takes),
-    )
 
 
 def finalize(session: Session, broadcast_id: str, now: dt.datetime) -> bool:

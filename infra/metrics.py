@@ -63,7 +63,7 @@ edge_held = Gauge(
 )
 edge_bytes = Counter("xitai_edge_bytes", "Bytes of media and playlists sent", ["kind"])
 play_events = Counter("xitai_play_events", "Player beacons", ["kind"])
-"""kind: start, beat, end, refused."""
+"""kind: view, start, heartbeat, pause, seek, rate, stall, end, refused."""
 jobs = Gauge(
     "xitai_jobs",
     "Job rows, as of the last look",

@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     disk_log_only_bytes: int = Field(
         default=2 * 2**30, ge=0, description="Below this, only the feed log is still written."
     )
+    keep_shipped_logs_hours: int = Field(
+        default=24, ge=0, description="How long a feed log stays here once storage has it."
+    )
     log_level: str = "INFO"
     log_json: bool = False
 

@@ -90,6 +90,10 @@ class Ledger(Protocol):
     def settle_in(self, take_ids: Iterable[str]) -> None:
         """At start: these takes' logs are read here; ours without a log can't be read any more."""
 
+    def shipped(self, take_ids: Iterable[str], before_us: int) -> dict[str, int]:
+        """Those of the takes that were over, on air and in storage before that time, with what
+        storage holds of each in bytes."""
+
 
 class CatalogLedger:
     """The ledger in PostgreSQL."""
@@ -178,6 +182,22 @@ class CatalogLedger:
                 )
 
 
+    def shipped(self, take_ids: Iterable[str], before_us: int) -> dict[str, int]:
+        with _asking(), self._database.transaction() as session:
+            rows = session.execute(
+                select(Take.id, Take.size_bytes).where(
+                    Take.id.in_(list(take_ids)),
+                    Take.state == "closed",
+                    # Both are set together, after the bytes were counted and stored.
+                    Take.storage_key.is_not(None),
+                    Take.sha256.is_not(None),
+                    Take.last_arrival_us < before_us,
+                    Take.aired_at < from_us(before_us),
+                )
+            )
+            return {take_id: size for take_id, size in rows}
+
+
 @contextlib.contextmanager
 def _asking() -> Iterator[None]:
     """The catalogue's errors as the ledger's."""
@@ -254,6 +274,11 @@ class TakeBook:
     async def standings(self, feed_ids: list[str]) -> dict[str, Standing]:
         """Feeds as the catalogue has them now. Raises `LedgerAway`."""
         return await self._call(lambda: self._ledger.standings(feed_ids))
+
+    async def shipped(self, take_ids: list[str], before_us: int) -> dict[str, int]:
+        """What storage holds of those takes that no one reads here any more. Raises
+        `LedgerAway`."""
+        return await self._call(lambda: self._ledger.shipped(take_ids, before_us))
 
     # -- telling
 

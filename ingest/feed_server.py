@@ -5,6 +5,9 @@
     GET /takes/{take}/index?from_ms=N keyframes and how far the log has come, JSON
     GET /healthz, /metrics
 
+Parts of Xitai show the internal token; FFmpeg, whose arguments anyone on the machine may read,
+shows one that is good for its take alone (`infra.feed_token`).
+
 A reader gets its bytes from the file, at its own pace, in pieces of bounded size: a slow one
 costs the publisher nothing, and one that takes nothing for `STALL_SECONDS` is cut off. A closed
 take has a Content-Length; the body of an open one is chunked, so that a reader can tell the end
@@ -16,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import os
 from typing import Final
 
@@ -24,6 +26,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from infra.feed_token import opens_take, same_secret
 from infra.metrics import readers_dropped, readers_open, render
 from ingest.log import LogShelf, LogView
 
@@ -44,7 +47,7 @@ class FeedServer:
 
     def __init__(self, shelf: LogShelf, token: str) -> None:
         self._shelf = shelf
-        self._token = token.encode()
+        self._token = token
         self._readers: dict[str, int] = {}
         self._runner: web.AppRunner | None = None
 
@@ -72,7 +75,10 @@ class FeedServer:
     def _allowed(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         given = given or request.query.get("k", "")
-        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token):
+        take = request.match_info.get("take")
+        if take is not None and opens_take(given, self._token, take):
+            return
+        if not same_secret(given, self._token):
             raise web.HTTPUnauthorized()
 
     def _view(self, request: web.Request) -> LogView:
@@ -142,6 +148,9 @@ class FeedServer:
         readers_open.inc()
         try:
             return await self._follow(request, view, from_ms)
+        except FileNotFoundError:
+            # Retention has taken the files beside the log away just now.
+            raise web.HTTPNotFound() from None
         finally:
             readers_open.dec()
             self._readers[take] -= 1
@@ -170,10 +179,24 @@ class FeedServer:
             response.content_length = len(head) + view.counts.size - offset
         else:
             response.enable_chunked_encoding()
+        with contextlib.suppress(ConnectionError):
+            # Readers go when they have what they want, most of them in the middle of a take.
+            await self._pour(request, response, view, head, offset)
+        return response
+
+    async def _pour(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        view: LogView,
+        head: bytes,
+        offset: int,
+    ) -> None:
+        """Send ``head`` and the log from ``offset`` on. Raises ConnectionError."""
         await response.prepare(request)
         transport = request.transport
         if transport is None:
-            return response
+            return
         transport.set_write_buffer_limits(high=BUFFER_BYTES)
         grown = asyncio.Event()
         writer = view.writer
@@ -192,7 +215,7 @@ class FeedServer:
                     offset += len(piece)
                 elif closed:
                     await response.write_eof()
-                    return response
+                    return
                 else:
                     grown.clear()
                     await grown.wait()
@@ -204,7 +227,6 @@ class FeedServer:
                 seconds=STALL_SECONDS,
             )
             transport.abort()
-            raise ConnectionResetError("reader stalled") from None
         finally:
             if writer is not None:
                 writer.watchers.discard(grown.set)

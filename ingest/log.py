@@ -134,7 +134,8 @@ class TakeFiles:
         self.meta = folder / f"{take_id}.json"
 
     def remove(self) -> None:
-        for path in (self.meta, self.meta.with_suffix(".json.tmp"), self.pre, self.idx, self.flv):
+        # The log first: without it there is no take, while a log without a meta file is a puzzle.
+        for path in (self.flv, self.idx, self.pre, self.meta.with_suffix(".json.tmp"), self.meta):
             path.unlink(missing_ok=True)
 
 

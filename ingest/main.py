@@ -29,6 +29,7 @@ from ingest.hub import Hub
 from ingest.keeper import LogKeeper
 from ingest.log import LogShelf
 from ingest.recovery import recover
+from ingest.retention import Retention
 from ingest.rtmp import Limits
 from ingest.rtmp_server import RtmpServer
 
@@ -81,7 +82,8 @@ class Ingest:
         for meta in unbooked:
             self.book.closed(meta)
         self.rtmp.gate = Gate(self.book)
-        for work in (self.keeper.run, self.book.run, *self.hub.tasks()):
+        retention = Retention(self.shelf, self.book, self._settings.keep_shipped_logs_hours)
+        for work in (self.keeper.run, self.book.run, retention.run, *self.hub.tasks()):
             self._spawn(work)
         if self._redis is not None:
             client = self._redis

@@ -170,9 +170,17 @@ def _clip(ctx: JobContext) -> dict[str, Any]:
         raise
 
 
+@job_handler("settle")
+def _settle(ctx: JobContext) -> dict[str, Any]:
+    """Promised by beat every now and then."""
+    with ctx.db.transaction() as session:
+        ctx.fence(session)
+        return {"clips": settle_clips(session)}
+
+
 def settle_clips(session: Session) -> int:
     """Works still "making" whose job has ended (cancelled while it waited, or every worker that
-    tried was lost) are failed; how many. For the reconciler's round; cheap when there are none."""
+    tried was lost) are failed; how many."""
     open_job = exists().where(
         Job.unique_key == "clip:" + Work.id, Job.state.in_(("queued", "running"))
     )

@@ -1,8 +1,8 @@
 """Replays read straight from the catalogue: the air list of a broadcast or clip, from its start.
 
 Nothing is made at the end of a show: the segments are registered, so the replay is a query, and
-the end is one row whose state changes. An outline (a few index entries) tells whether a playlist
-written before still holds, and of one that grew only the new rows need be read (``vod.shelf``).
+the end is one row whose state changes. An outline (a few index entries) tells whether what was
+read before still holds, and of a list that grew only the new rows are read (``vod.shelf``).
 """
 
 from __future__ import annotations
@@ -137,12 +137,6 @@ class Media:
         return msgspec.structs.replace(
             self.outline.replay(), renditions=[self.rendition], event=grew
         )
-
-    @property
-    def revision(self) -> str:
-        """Changes when, and only when, the playlist's text may: fit for an ETag."""
-        joined = self.rendition.file or "-"
-        return f"{self.outline.next_msn}.{int(self.outline.final)}.{joined}"
 
 
 def media(session: Session, whole: Outline, name: str) -> Media | None:

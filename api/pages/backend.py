@@ -293,7 +293,7 @@ class Backend:
 
         def work(session: Session) -> tuple[view.JobRow, ...]:
             now = _now()
-            found = jobs.listed(session, person.centre_path, limit=100)
+            found = jobs.listed(session, person.centre_path, housekeeping=False, limit=100)
             return tuple(cards.job_row(row, now) for row in found)
 
         return await self._do(work)

@@ -255,7 +255,11 @@ def desk_page(
     media = f"/hls/{broadcast.media_token}"
     now = dt.datetime.now(dt.UTC)
     open_work = jobs.listed(
-        session, None, states=("queued", "running", "failed"), broadcast_id=broadcast.id
+        session,
+        None,
+        states=("queued", "running", "failed"),
+        broadcast_id=broadcast.id,
+        housekeeping=False,
     )
     return view.DeskBroadcastView(
         card=card,

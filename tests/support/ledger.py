@@ -23,6 +23,8 @@ class MemoryLedger:
     opened: list[str] = field(default_factory=list)
     closed: list[LogMeta] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
+    stored: dict[str, int] = field(default_factory=dict)
+    """take id: size, of takes in storage"""
     lookups: int = 0
 
     def feed(self) -> tuple[str, Grant]:
@@ -74,3 +76,9 @@ class MemoryLedger:
     def settle_in(self, take_ids: Iterable[str]) -> None:
         self._check()
         self.settled = list(take_ids)
+
+    def shipped(self, take_ids: Iterable[str], before_us: int) -> dict[str, int]:
+        self._check()
+        over = {m.take_id for m in self.closed if m.counts.last_arrival_us < before_us}
+        wanted = over & set(take_ids)
+        return {take_id: size for take_id, size in self.stored.items() if take_id in wanted}

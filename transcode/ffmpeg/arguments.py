@@ -58,7 +58,7 @@ class RunPlan:
     url: str
     """Where the feed is pulled from; carries no secret."""
     token: str
-    """Bearer token of the feed server, sent as a header."""
+    """Sent to the feed server as a header. Good for this take only: arguments are no secret."""
     ladder: Ladder
     start_ms: int
     """First frame wanted; the feed begins at the key frame at or before it."""

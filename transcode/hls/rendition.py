@@ -138,12 +138,20 @@ class RenditionPackager:
         self._parts: list[HeadPart] = []
         self._chunks: list[bytes] = []
         self._size = 0
-        self.peak_bandwidth = 0
-        """Bits a second of the heaviest segment so far."""
+        self._peak = self._short_peak = 0
         self._total_bytes = 0
         self._total_ticks = 0
         self.boundaries: list[Boundary] = []
         """Boundaries a leading rung has found and nobody has collected yet."""
+
+    @property
+    def peak_bandwidth(self) -> int:
+        """Bits a second of the heaviest segment so far.
+
+        Those shorter than half the target duration do not count (rfc8216bis 4.4.6.2 measures
+        stretches from there on): a last segment of two frames would say ten times the truth.
+        """
+        return self._peak or self._short_peak
 
     @property
     def average_bandwidth(self) -> int:
@@ -309,7 +317,11 @@ class RenditionPackager:
         if data:
             self._total_bytes += len(data)
             self._total_ticks += ticks
-            self.peak_bandwidth = max(self.peak_bandwidth, len(data) * 8 * TIMESCALE // ticks)
+            rate = len(data) * 8 * TIMESCALE // ticks
+            if 2 * ticks >= self._timing.target_duration * TIMESCALE:
+                self._peak = max(self._peak, rate)
+            else:
+                self._short_peak = max(self._short_peak, rate)
         out.append(
             SegmentReady(
                 self.spec.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 
 _KEEP = 4_000
 _SLEW_SHARE = 0.1
@@ -43,7 +44,7 @@ class Arrivals:
         """Longest distance of neighbouring entries; None with fewer than two."""
         if len(self._at_ms) < 2:
             return None
-        pairs = zip(self._at_ms, self._at_ms[1:], strict=False)
+        pairs = pairwise(self._at_ms)
         return max(after - before for before, after in pairs)
 
 

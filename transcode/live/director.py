@@ -26,6 +26,7 @@ from catalog.broadcasts import finalize
 from catalog.models import Broadcast, Run, Take
 from infra import metrics
 from infra.database import Database, DatabaseAway
+from infra.feed_token import take_token
 from infra.jobs import enqueue
 from infra.redis import RedisError, air_key, live_key
 from infra.settings import Settings
@@ -65,7 +66,8 @@ class Tools:
     storage: Storage
     redis: redis.Redis
     ffmpeg: str
-    feed_token: str
+    internal_token: str
+    """From which each take's own token is made."""
     sharing: Callable[[], int]
     """How many broadcasts this worker transcodes at the moment."""
     rest: Callable[[Session], bool]
@@ -190,7 +192,8 @@ class Director:
     # --- one take ------------------------------------------------------------------------------
 
     def _air(self, take: Take) -> None:
-        feed = FeedClient(take.node_url, take.id, self._tools.feed_token)
+        token = take_token(self._tools.internal_token, take.id)
+        feed = FeedClient(take.node_url, take.id, token)
         try:
             outcome = self._run_take(take, feed)
         except FeedAway as error:
@@ -257,7 +260,7 @@ class Director:
             binary=self._tools.ffmpeg,
             plan=RunPlan(
                 url=f"{feed.url}?from_ms={start.take_ticks // TICKS_PER_MS}",
-                token=self._tools.feed_token,
+                token=feed.token,
                 ladder=ladder,
                 start_ms=start.take_ticks // TICKS_PER_MS,
             ),

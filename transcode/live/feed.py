@@ -37,9 +37,10 @@ class FeedIndex:
 
 
 class FeedClient:
-    """Talks to the ingest node of one take."""
+    """Talks to the ingest node of one take, with that take's own token."""
 
     def __init__(self, node_url: str, take_id: str, token: str) -> None:
+        self.token = token
         self.url = f"{node_url.rstrip('/')}/takes/{take_id}.flv"
         self._index_url = f"{node_url.rstrip('/')}/takes/{take_id}/index"
         self._http = httpx.Client(

@@ -48,7 +48,7 @@ def live(ctx: JobContext) -> dict[str, Any]:
             storage=open_storage(ctx.settings),
             redis=client,
             ffmpeg=ffmpeg_path(ctx.settings),
-            feed_token=internal_token(ctx.settings),
+            internal_token=internal_token(ctx.settings),
             sharing=lambda: max(1, _working),
             rest=lambda session: complete(session, ctx.held, {"outcome": "waiting"}),
         ),

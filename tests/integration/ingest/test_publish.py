@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.feed_token import take_token
 from ingest import flv
 from tests.integration.ingest.conftest import TOKEN, Node
 from tests.support.media import Footage, make_footage, read_numbers
@@ -84,6 +85,13 @@ async def test_a_reader_begins_at_the_keyframe_before_what_it_asks_for(
         base = f"http://127.0.0.1:{node.ingest.http_port}/takes/{meta.take_id}"
         assert (await client.get(f"{base}.flv")).status_code == 401
         assert (await client.get(f"{base}/index?k=wrong")).status_code == 401
+        # What FFmpeg is given opens this take, and nothing else.
+        own = {"Authorization": f"Bearer {take_token(TOKEN, meta.take_id)}"}
+        assert (await client.get(f"{base}.flv", headers=own)).content.startswith(head)
+        assert (await client.get(f"{base}/index", headers=own)).status_code == 200
+        for path in ("takes/nothere000.flv", "takes/nothere000/index", "metrics"):
+            other = f"http://127.0.0.1:{node.ingest.http_port}/{path}"
+            assert (await client.get(other, headers=own)).status_code == 401
         assert (await client.get(f"{base}.flv?k={TOKEN}&from_ms=-1")).status_code == 400
         for path in ("..%2f..%2fetc", "%2e%2e", "..%252f", "a" * 400):
             url = f"http://127.0.0.1:{node.ingest.http_port}/takes/{path}.flv?k={TOKEN}"

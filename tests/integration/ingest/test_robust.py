@@ -376,3 +376,33 @@ async def _count(client: httpx.AsyncClient, url: str) -> int:
         async for piece in answer.aiter_raw():
             total += len(piece)
     return total
+
+
+async def test_readers_that_go_away_are_no_fault(
+    node: Node, tags: list[Tag], caplog: pytest.LogCaptureFixture
+) -> None:
+    """FFmpeg killed, a probe that has read enough: both hang up in the middle of a take."""
+    key, _ = node.ledger.feed()
+    async with publishing(node.ingest.rtmp_port, key) as pusher:
+        await pusher.push(until(tags, 1000), speed=None)
+        await node.wait(lambda: node.ledger.opened)
+        request = f"GET /takes/{node.ledger.opened[0]}.flv?k={TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n"
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.ingest.http_port)
+            writer.write(request.encode())
+            await reader.read(1)
+            # Unread bytes make it a reset, as when a process is killed.
+            writer.transport.abort()
+        await pusher.push((t for t in until(repeat(tags), 60_000) if t.ts_ms >= 1000), speed=None)
+        await node.wait(lambda: not node.ingest.feed_server._readers, 10)
+        await pusher.finish()
+    [meta] = await node.closed()
+    # And from a log that is complete, more than the sockets' buffers hold.
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.ingest.http_port)
+        writer.write(request.encode())
+        await reader.read(1)
+        writer.transport.abort()
+    await node.wait(lambda: not node.ingest.feed_server._readers, 10)
+    assert meta.counts.size > 4 * MIB
+    assert [r for r in caplog.records if r.levelname in ("ERROR", "CRITICAL")] == []
