@@ -53,9 +53,7 @@ def make_parts(settings: Settings) -> Parts:
     """Open nothing yet: every part connects when first used, and again when it was away."""
     return Parts(
         settings=settings,
-        database=Database(
-            settings.resolved_database_url, name="xitai-web", pool_size=POOL_SIZE
-        ),
+        database=Database(settings.resolved_database_url, name="xitai-web", pool_size=POOL_SIZE),
         redis=connect(settings),
         storage=open_storage(settings),
     )

@@ -325,8 +325,10 @@ def clip_create(broadcast_id: str, start: float, stop: float, title: str, as_jso
     _tell(
         made,
         as_json,
-        lambda: f"{made.title}  {made.id}  {made.seconds} 秒\n观看地址  {made.watch_url}\n"
-        f"下载地址  {made.mp4_url}",
+        lambda: (
+            f"{made.title}  {made.id}  {made.seconds} 秒\n观看地址  {made.watch_url}\n"
+            f"下载地址  {made.mp4_url}"
+        ),
     )
 
 

@@ -13,7 +13,6 @@ from catalog.models import Centre
 from infra import jobs
 from infra.tables import Job
 
-
 HOUSEKEEPING: Final = ("compact_cleanup", "settle")
 """Kinds nobody waits for; people hear of them when they fail."""
 

@@ -104,9 +104,7 @@ def _whole_file(session: Session, token: str, name: str) -> MediaFile | None:
     return MediaFile(poster_key(token)) if known else None
 
 
-def _rendition_file(
-    session: Session, token: str, rendition: str, name: str
-) -> MediaFile | None:
+def _rendition_file(session: Session, token: str, rendition: str, name: str) -> MediaFile | None:
     match = _NAME.fullmatch(name)
     row = session.scalars(
         select(Rendition).where(Rendition.token == token, Rendition.name == rendition)

@@ -232,11 +232,7 @@ class Local:
         from catalog.accounts import create_user
 
         with self._transaction() as session:
-            home = (
-                find_or_add(session, centre)
-                if centre
-                else home_centre(session, None)
-            )
+            home = find_or_add(session, centre) if centre else home_centre(session, None)
             user = create_user(
                 session, login=login, name=name, role=role, centre=home, password=password
             )
@@ -255,9 +251,7 @@ class Local:
         now = dt.datetime.now(dt.UTC)
         with self._transaction() as session:
             reach = get_centre(session, centre) if centre else None
-            token = issue_token(
-                session, role=role, centre=reach, now=now, label=label, days=days
-            )
+            token = issue_token(session, role=role, centre=reach, now=now, label=label, days=days)
             return {
                 "token": token,
                 "role": role,

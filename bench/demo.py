@@ -229,9 +229,7 @@ def replay_measures(shown: dict[str, Any]) -> list[Measure]:
     run: list[Media] = []
     for segment in [*playlist.segments, None]:
         if run and (segment is None or segment.init != run[-1].init or segment.discontinuity):
-            frames += decoded(
-                b"".join([client.init(run[0].init), *(client.fetch(s) for s in run)])
-            )
+            frames += decoded(b"".join([client.init(run[0].init), *(client.fetch(s) for s in run)]))
             run = []
         if segment is not None:
             run.append(segment)

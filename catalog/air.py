@@ -190,9 +190,7 @@ def register_slot(session: Session, slot: Slot) -> bool:
 
 def run_of_slot(session: Session, token: str, msn: int) -> int | None:
     """The run that registered a slot; None when the slot does not stand."""
-    return session.scalar(
-        select(AirItem.run_id).where(AirItem.token == token, AirItem.msn == msn)
-    )
+    return session.scalar(select(AirItem.run_id).where(AirItem.token == token, AirItem.msn == msn))
 
 
 def set_bandwidth(session: Session, rendition_id: int, *, peak: int, average: int) -> None:
@@ -303,9 +301,7 @@ def listed_segments(
                 storage_key="" if missing else segment.storage_key,
                 byte_offset=0 if missing else segment.byte_offset,
                 size_bytes=0 if missing else segment.size_bytes,
-                parts=[]
-                if missing
-                else [(int(d), int(s), bool(i)) for d, s, i in segment.parts],
+                parts=[] if missing else [(int(d), int(s), bool(i)) for d, s, i in segment.parts],
             )
         )
     return listed

@@ -176,9 +176,7 @@ def open_take(
     broadcast.interrupted_at = None
     if broadcast.started_at is None:
         broadcast.started_at = dt.datetime.fromtimestamp(first_arrival_us / 1e6, dt.UTC)
-    last_seq = session.scalar(
-        select(func.max(Take.seq)).where(Take.broadcast_id == broadcast.id)
-    )
+    last_seq = session.scalar(select(func.max(Take.seq)).where(Take.broadcast_id == broadcast.id))
     take = Take(
         id=take_id or public_id(16),
         broadcast_id=broadcast.id,

@@ -290,9 +290,7 @@ LEFT JOIN starts USING (item_id)
 LEFT JOIN (SELECT item_id, sum(watched_ms) AS watched_ms FROM plays GROUP BY item_id) AS watched
      USING (item_id)
 LEFT JOIN peaks USING (item_id)
-""").bindparams(
-    below=EFFECTIVE_BELOW_PERMILLE, effective=EFFECTIVE_MS, same=SAME_START_SECONDS
-)
+""").bindparams(below=EFFECTIVE_BELOW_PERMILLE, effective=EFFECTIVE_MS, same=SAME_START_SECONDS)
 
 _WATCHING = text(f"""
 SELECT item_id, count(DISTINCT {_VIEWER})

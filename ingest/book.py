@@ -181,7 +181,6 @@ class CatalogLedger:
                     session, take.broadcast_id, from_us(take.first_arrival_us)
                 )
 
-
     def shipped(self, take_ids: Iterable[str], before_us: int) -> dict[str, int]:
         with _asking(), self._database.transaction() as session:
             rows = session.execute(

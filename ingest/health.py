@@ -140,9 +140,13 @@ class Meter:
         found: list[str] = []
         has_video = bool(recorder.video_codec)
         since_key = (now - recorder.key_at) * 1000 if recorder.key_at else 0.0
-        if has_video and recorder.log is not None and (
-            recorder.key_interval_ms > KEY_INTERVAL_WARN_MS
-            or since_key > KEY_INTERVAL_WARN_MS * 1.5
+        if (
+            has_video
+            and recorder.log is not None
+            and (
+                recorder.key_interval_ms > KEY_INTERVAL_WARN_MS
+                or since_key > KEY_INTERVAL_WARN_MS * 1.5
+            )
         ):
             found.append("keyframe_interval_long")
         if has_video and recorder.log is None and now - recorder.started > SILENT_SECONDS:

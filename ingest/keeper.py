@@ -94,9 +94,7 @@ class LogKeeper:
             await asyncio.wait([kept.syncing])
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(
-                self._threads, lambda: writer.release(sync=not kept.failed)
-            )
+            await loop.run_in_executor(self._threads, lambda: writer.release(sync=not kept.failed))
         except LogFailed as error:
             _log.error("log sync failed at the end", take_id=writer.take_id, error=str(error))
         self._shelf.open.pop(writer.take_id, None)

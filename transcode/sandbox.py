@@ -4,8 +4,8 @@ Two halves. ``input_limits`` are FFmpeg's own options for one input: only the co
 that we wrote or accepted, only files, no more pixels and streams than any footage has
 (RELIABILITY §2: a file that is really a playlist, or uses a codec with a known hole, is refused
 before a byte is decoded). ``launcher`` is an argv prefix: this very file as a script, which sets
-the kernel's limits, gives way to live work, and then becomes FFmpeg. A script and not a ``preexec_fn``, because code
-between fork and exec in a process with threads may deadlock.
+the kernel's limits, gives way to live work, and then becomes FFmpeg. A script and not a
+``preexec_fn``, because code between fork and exec in a process with threads may deadlock.
 
     sandbox.py PARENT_PID ADDRESS_BYTES CPU_SECONDS FILE_BYTES OPEN_FILES -- PROGRAM [ARGUMENT…]
 """

@@ -7,9 +7,7 @@ from fastapi import APIRouter
 from api.routes import accounts, broadcasts, clips, exports, jobs, plays
 
 PREFIX = "/api/v1"
-ROUTERS = tuple(
-    part.router for part in (broadcasts, clips, jobs, plays, exports, accounts)
-)
+ROUTERS = tuple(part.router for part in (broadcasts, clips, jobs, plays, exports, accounts))
 
 
 def api_router() -> APIRouter:

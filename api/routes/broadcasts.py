@@ -40,9 +40,7 @@ class BroadcastList(answers.Answer):
 
 
 @router.post("/broadcasts", status_code=201)
-def create(
-    body: NewBroadcast, who: Makes, session: Db, parts: OurParts
-) -> answers.BroadcastMade:
+def create(body: NewBroadcast, who: Makes, session: Db, parts: OurParts) -> answers.BroadcastMade:
     """A broadcast ready for an encoder. The stream key is told here and never again."""
     centre = own_centre(session, who, body.centre)
     new = create_broadcast(
@@ -75,17 +73,13 @@ def listing(
 
 
 @router.get("/broadcasts/{broadcast_id}")
-def show(
-    broadcast_id: str, who: Sees, session: Db, parts: OurParts
-) -> answers.BroadcastFull:
+def show(broadcast_id: str, who: Sees, session: Db, parts: OurParts) -> answers.BroadcastFull:
     """State, takes, gaps, minutes and plays; right at any time, on air too."""
     return answers.full(session, in_reach(session, who, broadcast_id), parts.addresses())
 
 
 @router.post("/broadcasts/{broadcast_id}/end")
-def end(
-    broadcast_id: str, who: Ends, session: Db, parts: OurParts
-) -> answers.BroadcastFull:
+def end(broadcast_id: str, who: Ends, session: Db, parts: OurParts) -> answers.BroadcastFull:
     """End it for good; ending twice is ending once."""
     broadcast = in_reach(session, who, broadcast_id)
     end_broadcast(session, broadcast.id, dt.datetime.now(dt.UTC))
@@ -94,9 +88,7 @@ def end(
 
 
 @router.post("/broadcasts/{broadcast_id}/stream-key")
-def new_key(
-    broadcast_id: str, who: Makes, session: Db, parts: OurParts
-) -> answers.Publish:
+def new_key(broadcast_id: str, who: Makes, session: Db, parts: OurParts) -> answers.Publish:
     """A new stream key; the old one stops working at the encoder's next try."""
     broadcast = in_reach(session, who, broadcast_id)
     key = rotate_key(session, broadcast.id)

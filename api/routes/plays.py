@@ -155,9 +155,7 @@ def read_event(raw: msgspec.Raw) -> Event | None:
             viewer_id=sent.viewer_id or None,
             rendition=sent.rendition,
             details={
-                name: value
-                for name in _DETAILS
-                if (value := getattr(sent, name)) is not None
+                name: value for name in _DETAILS if (value := getattr(sent, name)) is not None
             },
         )
     except (msgspec.MsgspecError, OverflowError, ValueError):

@@ -17,7 +17,7 @@ from bench.hls_client import MediaPlaylist
 from bench.instance import Instance
 from tests.support.media import Footage, make_footage
 from tests.support.playlist_watch import PlaylistWatch
-from tests.support.show import Show, wait_for
+from tests.support.show import Show
 from tests.support.viewer import Viewer, chromium_browser
 
 GAP_SECONDS = 4.0

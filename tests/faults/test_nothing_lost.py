@@ -156,9 +156,7 @@ class Collector:
             for name in ("main", "plain"):
                 group.create_task(self._variants(name, until, group))
 
-    async def _variants(
-        self, name: str, until: asyncio.Event, group: asyncio.TaskGroup
-    ) -> None:
+    async def _variants(self, name: str, until: asyncio.Event, group: asyncio.TaskGroup) -> None:
         url = self._hls_url.replace("main.m3u8", f"{name}.m3u8")
         while not until.is_set():
             text = await self._get(url)

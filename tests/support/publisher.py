@@ -153,9 +153,7 @@ class Pusher:
         """Wait for leave. Raises `PublishRefused`."""
         started = asyncio.create_task(self._started.wait())
         closed = asyncio.create_task(self.closed.wait())
-        await asyncio.wait(
-            [started, closed], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait([started, closed], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         started.cancel()
         closed.cancel()
         if self._started.is_set():

@@ -50,9 +50,7 @@ class FFmpegProcess:
         ends = {name: os.pipe() for name in (*pipes, _PROGRESS)}
         writers = {name: write for name, (_, write) in ends.items()}
         try:
-            self.argv = arguments(
-                {name: writers[name] for name in pipes}, writers[_PROGRESS]
-            )
+            self.argv = arguments({name: writers[name] for name in pipes}, writers[_PROGRESS])
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 self.argv,
                 stdin=subprocess.DEVNULL,

@@ -388,9 +388,7 @@ class Director:
             inits = air.known_inits(session, self._token)
             if start.msn == 0:
                 self._promise(session, session.get_one(Broadcast, self._id), "poster", "vod")
-        discontinuity = start.msn > 0 and (
-            not start.same_take or take.id in self._fresh_encoding
-        )
+        discontinuity = start.msn > 0 and (not start.same_take or take.id in self._fresh_encoding)
         self._fresh_encoding.discard(take.id)
         packager = Packager(
             [RungSpec(r.name, "video" if r.kind == "video" else "audio") for r in ladder.rungs],
@@ -438,9 +436,7 @@ class Director:
     def _rebuild(self, session: Session, part_us: int, target: int) -> Board:
         """The board from registered slots alone: nothing is known of announced parts."""
         board = Board(self._token, target_duration=target, part_target_us=part_us)
-        first, discontinuities = air.window_start(
-            session, self._token, WINDOW_SECONDS * TIMESCALE
-        )
+        first, discontinuities = air.window_start(session, self._token, WINDOW_SECONDS * TIMESCALE)
         board.media_sequence = first
         board.discontinuity_sequence = discontinuities
         board.next_msn = air.air_end(session, self._token).next_msn

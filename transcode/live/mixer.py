@@ -117,9 +117,7 @@ class Mixer:
         self._held[pipe] = None
         if self._sound is not None:
             section = InitSection(section.data, [*section.tracks, self._sound])
-        return self._packager.feed(
-            pipe, [section, *(i for i in held if isinstance(i, Fragment))]
-        )
+        return self._packager.feed(pipe, [section, *(i for i in held if isinstance(i, Fragment))])
 
 
 def _as_second_track(section: InitSection) -> Track:

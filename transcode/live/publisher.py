@@ -190,7 +190,8 @@ class Publisher:
         except Abandoned:
             return
         except Exception as error:
-            # The outermost shell of this thread: the owner raises it in `put`.
+            # The outermost shell of this thread; the owner raises it again in `put`.
+            log.exception("live.publisher_failed")
             self.failure = error
 
     def _handle(self, event: PublishEvent) -> bool:
@@ -295,9 +296,7 @@ class Publisher:
 
     def _put_slot(self, event: SlotReady) -> None:
         run = self._run
-        keys = {
-            name: f"live/{run.token}/{name}/{event.msn:08d}.m4s" for name in event.segments
-        }
+        keys = {name: f"live/{run.token}/{name}/{event.msn:08d}.m4s" for name in event.segments}
         made = {name: s for name, s in event.segments.items() if not s.gap}
 
         def put(name: str) -> None:

@@ -173,9 +173,7 @@ class LiveRun:
         lag = max(0, self._index.last_ms - int(reached or self._plan.start_ms))
         waiting_for = self._publisher.waiting_for
         self._report(RunStatus(self._progress.speed, self._progress.fps, lag, waiting_for))
-        verdict = watch.note(
-            now, reached, self._index.last_ms, waiting=waiting_for is not None
-        )
+        verdict = watch.note(now, reached, self._index.last_ms, waiting=waiting_for is not None)
         return None if verdict == "fine" else verdict
 
     def _ended(self, code: int, words: str) -> Outcome:

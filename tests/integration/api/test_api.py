@@ -78,9 +78,9 @@ async def test_the_life_of_a_broadcast(
     assert ended.json()["state"] == again.json()["state"] == "ended"
     assert ended.json()["ended_at"] == again.json()["ended_at"]
     orders = [m["data"] for m in (heard.get_message(timeout=1) for _ in range(3)) if m]
-    assert json.dumps({"op": "end", "broadcast_id": made["id"]}).encode().replace(
-        b" ", b""
-    ) in orders
+    assert (
+        json.dumps({"op": "end", "broadcast_id": made["id"]}).encode().replace(b" ", b"") in orders
+    )
     heard.close()
     # The key was told once; no later answer has it, nor the one that replaces it.
     rotated = await web.post(f"{url}/stream-key", headers=staff)
@@ -327,9 +327,7 @@ async def test_jobs_are_listed_cancelled_and_tried_again(
     staff = cast.bearer("staff")
     with database.transaction() as session:
         ids = [
-            enqueue(
-                session, kind=kind, queue="vod", args={}, centre_id=cast.county, title=kind
-            ).id
+            enqueue(session, kind=kind, queue="vod", args={}, centre_id=cast.county, title=kind).id
             for kind in ("compact", "live")
         ]
         hidden = enqueue(session, kind="compact", queue="vod", args={}, centre_id=cast.other).id

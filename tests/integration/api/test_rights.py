@@ -70,9 +70,7 @@ def test_every_route_asks_for_a_right(application: Application) -> None:
             assert action in RIGHTS, f"{method} {path} asks for no right"
 
 
-async def test_routes_times_roles(
-    web: AsyncClient, cast: Cast, broadcast_id: str
-) -> None:
+async def test_routes_times_roles(web: AsyncClient, cast: Cast, broadcast_id: str) -> None:
     for method, path, action in api_routes():
         url = fill(path, broadcast_id)
         nobody = await web.request(method, url)

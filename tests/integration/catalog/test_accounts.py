@@ -99,9 +99,7 @@ def test_a_password_opens_and_is_nowhere_to_read(database: Database) -> None:
         ({"login": "ＬＩ.na"}, "login_taken"),
     ],
 )
-def test_what_an_account_may_not_be(
-    database: Database, changes: dict[str, str], code: str
-) -> None:
+def test_what_an_account_may_not_be(database: Database, changes: dict[str, str], code: str) -> None:
     make_user(database)
     with pytest.raises(Refused) as refused:
         make_user(database, **changes)

@@ -158,9 +158,7 @@ def test_a_clip_has_its_own_ledger_and_its_footage_is_the_takes(database: Databa
             session.flush()
             clips.append(work)
             assert register_clip(session, work)
-        assert clip_footage(session, clips[0]) == {
-            timeline_of(take.id): ((SECOND, 4 * SECOND),)
-        }
+        assert clip_footage(session, clips[0]) == {timeline_of(take.id): ((SECOND, 4 * SECOND),)}
         # 00:30 on New Year's Day in China: the year it came out in; overlapping time once.
         assert micro_ticks(session, 2026) == (2, 4 * SECOND)
         assert micro_ticks(session, 2025) == (0, 0)
@@ -228,9 +226,9 @@ def test_withdrawn_counts_nothing(database: Database) -> None:
         stage.slots(take, stage.run(take), [SECOND])
         stage.close(take, end_ms=1_000)
         finish(stage, take)
-        session.scalars(select(Resource).where(Resource.kind == "finished")).one().withdrawn_at = (
-            NOW
-        )
+        session.scalars(
+            select(Resource).where(Resource.kind == "finished")
+        ).one().withdrawn_at = NOW
         session.flush()
         # Registering anew, as a restarted job does, does not bring it back.
         register_recording(session, stage.broadcast)

@@ -130,8 +130,21 @@ async def test_a_tail_reader_gets_a_frame_at_once(node: Node, tags: list[Tag]) -
         ("no metadata", ("-flvflags", "no_metadata"), "h264", "aac"),
         ("sound only", ("-vn",), None, "aac"),
         ("picture only", ("-an",), "h264", None),
-        ("hevc and opus", ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params",
-                           "log-level=none:keyint=25", "-c:a", "libopus"), "hevc", "opus"),
+        (
+            "hevc and opus",
+            (
+                "-c:v",
+                "libx265",
+                "-preset",
+                "ultrafast",
+                "-x265-params",
+                "log-level=none:keyint=25",
+                "-c:a",
+                "libopus",
+            ),
+            "hevc",
+            "opus",
+        ),
         ("mp3", ("-c:a", "libmp3lame"), "h264", "mp3"),
     ],
 )

@@ -38,7 +38,9 @@ def book(shelf: LogShelf, database: Database) -> Iterator[TakeBook]:
     made.close()
 
 
-def take_with_log(database: Database, shelf: LogShelf, *, open_log: bool = False, **row: Any) -> str:
+def take_with_log(
+    database: Database, shelf: LogShelf, *, open_log: bool = False, **row: Any
+) -> str:
     """A take that may go, but for what ``row`` says otherwise; its log on the shelf."""
     with database.transaction() as session:
         stage = make_stage(session)

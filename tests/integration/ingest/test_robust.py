@@ -58,9 +58,7 @@ async def test_a_flood_of_slow_handshakes_keeps_nobody_out(node: Node, tags: lis
         writer.close()
 
 
-async def test_a_second_publisher_takes_over_at_its_keyframe(
-    node: Node, tags: list[Tag]
-) -> None:
+async def test_a_second_publisher_takes_over_at_its_keyframe(node: Node, tags: list[Tag]) -> None:
     """Row 14: the first one's take ends clean when the second has a keyframe, not before."""
     key, _ = node.ledger.feed()
     port = node.ingest.rtmp_port
