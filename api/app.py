@@ -112,7 +112,7 @@ def make_faces(parts: Parts) -> FastAPI:
     app.state.parts = parts
     app.state.salt = DailySalt(parts.redis)
     app.state.beacons = BeaconWriter(parts.database)
-    app.state.public = PublicState(parts.database, parts.storage)
+    app.state.public = PublicState(parts.database)
     app.include_router(health.router)
     app.include_router(api_router())
     app.include_router(page_router(backend))

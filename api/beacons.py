@@ -15,6 +15,9 @@ from anyio import to_thread
 from api.errors import Problem
 from catalog.plays import Batch, Taken, keep
 from infra.database import Database, DatabaseAway
+from infra.telemetry import get_logger
+
+log = get_logger(__name__)
 
 GATHER_SECONDS: Final = 0.05
 ROWS_AT_ONCE: Final = 2_000
@@ -53,9 +56,13 @@ class BeaconWriter:
             try:
                 taken = await to_thread.run_sync(self._keep, [batch for batch, _ in together])
             except DatabaseAway as error:
-                for _, future in together:
-                    if not future.done():
-                        future.set_exception(error)
+                _fail(together, error)
+                continue
+            except Exception as error:
+                # The outermost shell of this task: whatever went wrong, nobody is left waiting,
+                # and those who came since are still written.
+                log.exception("beacons not kept", batches=len(together))
+                _fail(together, error)
                 continue
             for (_, future), told in zip(together, taken, strict=True):
                 if not future.done():
@@ -75,3 +82,9 @@ class BeaconWriter:
     def _keep(self, batches: list[Batch]) -> list[Taken]:
         with self._database.transaction() as session:
             return keep(session, batches)
+
+
+def _fail(together: list[_Waiting], error: Exception) -> None:
+    for _, future in together:
+        if not future.done():
+            future.set_exception(error)

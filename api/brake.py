@@ -7,6 +7,7 @@ right password opens also while its account is being guessed at from elsewhere.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import threading
 import time
 from typing import Final
@@ -85,6 +86,21 @@ class Brake:
 
 def _keys(login: str, address: str) -> tuple[str, str]:
     """Names of the counters: hashed, so that Redis holds no list of logins and addresses."""
+    address = _subscriber(address)
     pair = hashlib.sha256(f"{login.strip().lower()}\0{address}".encode("utf-8", "replace"))
     alone = hashlib.sha256(f"\0{address}".encode("utf-8", "replace"))
     return f"x:brake:{pair.hexdigest()[:32]}", f"x:brake:{alone.hexdigest()[:32]}"
+
+
+def _subscriber(address: str) -> str:
+    """What one subscriber is given: an IPv4 address, or the /64 of an IPv6 one, out of which
+    they could take a fresh address for every try."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Address(int(ip) >> 64 << 64))

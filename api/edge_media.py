@@ -41,7 +41,7 @@ from api.edge_http import (
 from api.edge_state import EdgeState, MediaFile, Overloaded, Stream
 from infra.redis import RedisError, part_key
 from infra.storage.port import NotFound, Storage, StorageError
-from transcode.hls.head import AirHead, HeadPart
+from transcode.hls.head import AirHead, HeadPart, HeadSegment, segment_key
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +129,7 @@ class EdgeMedia:
             # The segment ended before this part, or holds no media there.
             return NOT_FOUND
         made = await self._state.once(
-            key, lambda: self._fetch_part(stream.token, rendition, found.kind, msn, part, listed)
+            key, lambda: self._fetch_part(stream, rendition, found.kind, msn, part, listed)
         )
         if made is None:
             return NOT_FOUND
@@ -137,34 +137,49 @@ class EdgeMedia:
         return made
 
     async def _fetch_part(
-        self, token: str, rendition: str, kind: str, msn: int, part: int, listed: HeadPart | None
+        self,
+        stream: Stream,
+        rendition: str,
+        kind: str,
+        msn: int,
+        part: int,
+        listed: HeadPart | None,
     ) -> Reply | None:
         data: bytes | None = None
         if self._state.client is not None:
             try:
-                got = await self._state.client.get(part_key(token, rendition, msn, part))
+                got = await self._state.client.get(part_key(stream.token, rendition, msn, part))
                 data = got if isinstance(got, bytes) else None
             except (RedisError, OSError, TimeoutError) as error:
                 log.debug("edge could not read a part", why=str(error))
         if not data and listed is not None:
-            data = await self._cut_part(token, rendition, msn, listed)
+            data = await self._cut_part(stream, rendition, msn, listed)
         return media_reply(data, _TYPES["m4s"][kind == "audio"]) if data else None
 
     async def _cut_part(
-        self, token: str, rendition: str, msn: int, listed: HeadPart
+        self, stream: Stream, rendition: str, msn: int, listed: HeadPart
     ) -> bytes | None:
         """The part out of its whole segment, if that is stored by now."""
-        key = _live_key(token, rendition, msn)
+        name = f"s{msn}.m4s"
+        place = await self._place(stream, rendition, name)
+        data: bytes | None = None
         try:
-            data = await self._state.ask(
-                self._storage.open_range, key, listed.offset, listed.offset + listed.size
-            )
-        except NotFound:
-            return None
+            if place is not None:
+                data = await self._read_part(place, listed)
+                if data is None and (place := await self._moved(stream, rendition, name, place)):
+                    data = await self._read_part(place, listed)
         except StorageError as error:
-            log.warning("edge could not read a segment", key=key, why=str(error))
+            log.warning("edge could not read a segment", name=name, why=str(error))
+        if data is None:
             return None
         return data if len(data) == listed.size and _is_fragment(data) else None
+
+    async def _read_part(self, place: MediaFile, listed: HeadPart) -> bytes | None:
+        at = place.offset + listed.offset
+        try:
+            return await self._state.ask(self._storage.open_range, place.key, at, at + listed.size)
+        except NotFound:
+            return None
 
     # --- files -------------------------------------------------------------------------------
 
@@ -178,10 +193,26 @@ class EdgeMedia:
         send: Send,
     ) -> tuple[int, int]:
         """Send a file whole or in part; (status, bytes)."""
+        place = await self._place(stream, asked.rendition, name)
+        sent: tuple[int, int] | None = None
+        if place is not None:
+            sent = await self._send_place(stream, asked, name, place, scope, receive, send)
+            if sent is None and (place := await self._moved(stream, asked.rendition, name, place)):
+                sent = await self._send_place(stream, asked, name, place, scope, receive, send)
+        return sent or await _whole(NOT_FOUND, scope, send)
+
+    async def _send_place(
+        self,
+        stream: Stream,
+        asked: Place,
+        name: str,
+        place: MediaFile,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> tuple[int, int] | None:
+        """Send what lies there; None, with nothing sent, when that is nothing."""
         rendition = asked.rendition
-        place = await self._place(stream, rendition, name)
-        if place is None:
-            return await _whole(NOT_FOUND, scope, send)
         head = stream.head.rendition(rendition) if stream.head and rendition else None
         is_audio = head.kind == "audio" if head else _is_audio(stream, rendition)
         content_type = _TYPES[name.rpartition(".")[2]][is_audio]
@@ -190,7 +221,7 @@ class EdgeMedia:
             try:
                 size = _file_size(path)
             except OSError:
-                return await _whole(NOT_FOUND, scope, send)
+                return None
             if place.size is not None:
                 return await self._send_pieces(
                     place, place.size, content_type, scope, receive, send
@@ -219,7 +250,7 @@ class EdgeMedia:
         if length is None:
             length = await self._state.ask(self._storage.size, place.key)
         if length is None:
-            return await _whole(NOT_FOUND, scope, send)
+            return None
         return await self._send_pieces(place, length, content_type, scope, receive, send)
 
     async def send_hot(self, ready: Ready, send: Send) -> None:
@@ -263,15 +294,25 @@ class EdgeMedia:
         ready.pieces = self._hot[path][1] if path in self._hot else ()
 
     async def _place(self, stream: Stream, rendition: str, name: str) -> MediaFile | None:
-        """Where a file lies. What the live head lists is registered, and needs no asking."""
-        head = stream.head.rendition(rendition) if stream.head and rendition else None
-        if head is not None and head.segments and name[0] == "s":
-            msn = int(name[1:-4])
-            index = msn - head.segments[0].msn
-            if 0 <= index < len(head.segments) and head.segments[index].msn == msn:
-                if head.segments[index].gap:
-                    return None
-                return MediaFile(_live_key(stream.token, rendition, msn))
+        """Where a file lies. What the live head lists is registered, and needs no asking; after
+        the end only the catalogue knows, for compaction moves segments."""
+        if rendition and name[0] == "s" and stream.head and stream.head.state != "ended":
+            segment = _listed_segment(stream.head, rendition, int(name[1:-4]))
+            if segment is not None and segment.gap:
+                return None
+            if segment is not None and segment.run:
+                return MediaFile(_live_key(stream.token, rendition, segment))
+        return await self._ask_place(stream, rendition, name)
+
+    async def _moved(
+        self, stream: Stream, rendition: str, name: str, place: MediaFile
+    ) -> MediaFile | None:
+        """The catalogue's word on a file that is not at ``place``; None when it knows no better."""
+        self._files.pop((stream.token, rendition, name), None)
+        fresh = await self._ask_place(stream, rendition, name)
+        return fresh if fresh != place else None
+
+    async def _ask_place(self, stream: Stream, rendition: str, name: str) -> MediaFile | None:
         key = (stream.token, rendition, name)
         known = self._files.get(key)
         now = time.monotonic()
@@ -308,7 +349,8 @@ class EdgeMedia:
         scope: Scope,
         receive: Receive,
         send: Send,
-    ) -> tuple[int, int]:
+    ) -> tuple[int, int] | None:
+        """Send from storage; None, with nothing sent, when it is not there."""
         try:
             wanted = parse_range(scope["headers"], size)
         except UnsatisfiableRange:
@@ -323,11 +365,11 @@ class EdgeMedia:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return status, 0
-        # The first piece before the status: a file that is gone is still a 404 then.
+        # The first piece before the status: a file that is gone can still be looked for then.
         try:
             piece = await self._read(place, start, end)
         except NotFound:
-            return await _whole(NOT_FOUND, scope, send)
+            return None
         except StorageError as error:
             log.warning("edge could not read a file", key=place.key, why=str(error))
             return await _whole(UNAVAILABLE, scope, send)
@@ -393,9 +435,20 @@ def _is_audio(stream: Stream, rendition: str) -> bool:
     return found is not None and found.kind == "audio"
 
 
-def _live_key(token: str, rendition: str, msn: int) -> str:
-    """Storage key of a segment of the live window: compaction only comes after the end."""
-    return f"live/{token}/{rendition}/{msn:08d}.m4s"
+def _listed_segment(head: AirHead, rendition: str, msn: int) -> HeadSegment | None:
+    found = head.rendition(rendition)
+    if found is None or not found.segments:
+        return None
+    index = msn - found.segments[0].msn
+    if not 0 <= index < len(found.segments) or found.segments[index].msn != msn:
+        return None
+    return found.segments[index]
+
+
+def _live_key(token: str, rendition: str, segment: HeadSegment) -> str:
+    """Storage key of a segment as its run stored it. It holds until compaction, some time after
+    the end; whoever has not heard of the end finds nothing there and asks the catalogue."""
+    return segment_key(token, rendition, segment.msn, segment.run)
 
 
 def _is_fragment(data: bytes) -> bool:

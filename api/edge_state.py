@@ -62,7 +62,8 @@ EntryState = Literal["waiting", "live", "interrupted", "ended", "blocked"]
 class LibraryEntry(msgspec.Struct, frozen=True):
     """What the catalogue says of a token.
 
-    ``head``: the live edge rebuilt from registered segments, for a broadcast that has one.
+    ``head``: the live edge rebuilt from registered segments, for a broadcast that has one; with
+    ``final``, an ended one.
     ``replay``: its recording so far, renditions without their segments; None when nothing is
     recorded. ``final``: nothing of it will change soon.
     """
@@ -502,8 +503,11 @@ class EdgeState:
         return any_hits
 
     def apply(self, stream: Stream, head: AirHead, *, from_redis: bool) -> bool:
-        """Take a head if it is newer; whoever waited for it is woken."""
+        """Take a head if it is newer; whoever waited for it is woken. Nothing comes after an
+        ended one: its playlists have said EXT-X-ENDLIST."""
         known = stream.head
+        if known is not None and known.state == "ended":
+            return False
         if from_redis:
             if head.version <= stream.version or (known and _reach(head) < _reach(known)):
                 return False
@@ -520,8 +524,18 @@ class EdgeState:
     def _apply_entry(self, stream: Stream, entry: LibraryEntry | None) -> None:
         before = stream.entry
         stream.entry = entry
-        if entry is not None and entry.head is not None:
-            self.apply(stream, entry.head, from_redis=False)
+        head, known = (entry.head if entry else None), stream.head
+        if (
+            entry is not None
+            and entry.final
+            and entry.state == "ended"
+            and known is not None
+            and (head is None or _reach(head) < _reach(known))
+        ):
+            # It ended while Redis was away, and the catalogue has no more to list than we do.
+            head = _closed(known)
+        if head is not None:
+            self.apply(stream, head, from_redis=False)
         if before != entry:
             self._changed(stream)
 
@@ -749,11 +763,7 @@ class EdgeState:
 
 def _further(head: AirHead, known: AirHead) -> bool:
     """Whether the catalogue's head says more than the one we have."""
-    if known.state == "ended":
-        return False
-    if head.state == "ended":
-        return True
-    return _reach(head) > _reach(known)
+    return head.state == "ended" or _reach(head) > _reach(known)
 
 
 def _reach(head: AirHead) -> int:
@@ -761,9 +771,15 @@ def _reach(head: AirHead) -> int:
     return max((rendition.next_msn for rendition in head.renditions), default=-1)
 
 
+def _closed(head: AirHead) -> AirHead:
+    """The same, ended. Parts of a segment that was never registered are nowhere to be had."""
+    renditions = [msgspec.structs.replace(r, parts=[]) for r in head.renditions]
+    return msgspec.structs.replace(head, state="ended", renditions=renditions)
+
+
 def _with_parts(head: AirHead, known: AirHead) -> AirHead:
-    """A head from the catalogue, which knows no parts, with those already listed: lines of a
-    playlist may not go while their segment is near its end."""
+    """A head from the catalogue with the parts as they are already listed: lines of a playlist
+    may not go while their segment is near its end."""
     renditions = []
     for rendition in head.renditions:
         before = known.rendition(rendition.name)

@@ -19,7 +19,7 @@ from catalog.models import Broadcast, InitSection, Rendition, Segment, Work
 from infra.database import Database, DatabaseAway
 from transcode.hls.replay import Replay
 from vod.posters import poster_key
-from vod.replay import head_from_catalogue, outline
+from vod.replay import head_from_catalogue, is_final, outline
 from vod.shelf import ReplayShelf
 
 T = TypeVar("T")
@@ -79,14 +79,15 @@ def _lookup(session: Session, token: str) -> LibraryEntry | None:
         return LibraryEntry("waiting")
     if broadcast.state == "cancelled":
         return LibraryEntry("ended", final=True)
-    final = whole is not None and whole.final
-    # A finished show has no live edge; one that has just ended still gets its last segments.
+    # One that has just ended is live until its last segments are registered. A finished one has
+    # an ended head: the last minute, for players whose live playlist has not said so yet.
+    final = is_final(session, broadcast)
     head = None
-    if whole is not None and not final:
+    if whole is not None:
         head = head_from_catalogue(session, broadcast, time.time_ns() // 1000)
         if head.state == "waiting":
             head = None
-    state = head.state if head else ("ended" if broadcast.state == "ended" else "waiting")
+    state = head.state if head else ("ended" if final else "waiting")
     return LibraryEntry(state, head=head, replay=replay, final=final)
 
 

@@ -46,6 +46,9 @@ class Live(BaseModel):
     lag_ms: int | None = None
     restarts: int = 0
     advice: list[str] = []
+    waiting_for: str | None = Field(
+        default=None, description="database, storage or disk: what it cannot write to now."
+    )
 
 
 class Feed(BaseModel):

@@ -9,7 +9,6 @@ from api.errors import Problem
 from api.keep import Keep
 from api.pages.cards import broadcast_page
 from infra.database import Database
-from infra.storage import Storage
 
 PUBLIC_SECONDS: Final = 1
 
@@ -17,9 +16,8 @@ PUBLIC_SECONDS: Final = 1
 class PublicState:
     """JSON bodies by broadcast."""
 
-    def __init__(self, database: Database, storage: Storage) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._storage = storage
         self._keep = Keep()
 
     def at_hand(self, broadcast_id: str) -> bytes | None:
@@ -39,7 +37,7 @@ class PublicState:
             broadcast = find_broadcast(session, broadcast_id)
             if broadcast is None or broadcast.state == "cancelled":
                 return None
-            view = broadcast_page(session, self._storage, broadcast)
+            view = broadcast_page(session, broadcast)
         answer = BroadcastPublic(
             id=broadcast.id,
             title=broadcast.title,

@@ -44,6 +44,9 @@ SENTENCES: Final[dict[str, Entry]] = {
     "password_plain": Entry(422, "密码太简单，请换一个。"),
     "role_unknown": Entry(422, "没有这种角色；可用的角色：{roles}。"),
     "token_days": Entry(422, "令牌的有效期是 1 到 {most} 天。"),
+    "token_admin_centre": Entry(
+        422, "管理员令牌管得到所有文化馆，不能限定在一个馆；请去掉文化馆，或换一种角色。"
+    ),
     "token_unknown": Entry(404, "没有找到这个令牌。"),
     "user_unknown": Entry(404, "没有找到这个账号。"),
     "setup_spent": Entry(410, "这个链接已经失效。"),

@@ -88,15 +88,13 @@ class Shell:
         """
         if not self._proxies or not scope.get("client") or not self._trusted(scope["client"][0]):
             return
-        hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",")]
-        for hop in reversed(hops):
-            if not hop:
-                continue
+        for hop in reversed(_listed(headers, "x-forwarded-for")):
             scope["client"] = (hop[:64], 0)
             if not self._trusted(hop):
                 break
-        if headers.get("x-forwarded-proto", "").strip().lower() in ("http", "https"):
-            scope["scheme"] = headers["x-forwarded-proto"].strip().lower()
+        schemes = _listed(headers, "x-forwarded-proto")
+        if schemes and schemes[-1].lower() in ("http", "https"):
+            scope["scheme"] = schemes[-1].lower()
 
     def _trusted(self, address: str) -> bool:
         try:
@@ -104,6 +102,12 @@ class Shell:
         except ValueError:
             return False
         return any(ip in network for network in self._proxies)
+
+
+def _listed(headers: Headers, name: str) -> list[str]:
+    """A list header whole: a proxy may add a line of its own instead of to the client's."""
+    values = ",".join(headers.getlist(name)).split(",")
+    return [value.strip() for value in values if value.strip()]
 
 
 def _limited(receive: Receive, most: int) -> Receive:

@@ -43,7 +43,7 @@ from infra.redis import air_key, connect, connect_async
 from infra.settings import Settings
 from infra.storage.folder import FolderStorage
 from tests.support.heads import FakeBroadcast
-from transcode.hls.head import AirHead, encode_head
+from transcode.hls.head import AirHead, encode_head, segment_key
 from transcode.hls.replay import Replay
 
 TOKEN: Final = "B" * 22
@@ -338,8 +338,9 @@ def run(folder: Path, args: argparse.Namespace) -> int:
         show.add_part()
     segment = os.urandom(SEGMENT_BYTES)
     storage = FolderStorage(settings.data / "storage")
-    first = show.head.renditions[0].segments[0].msn
-    storage.put_bytes(f"live/{TOKEN}/v480/{first:08d}.m4s", segment)
+    oldest = show.head.renditions[0].segments[0]
+    first = oldest.msn
+    storage.put_bytes(segment_key(TOKEN, "v480", first, oldest.run), segment)
     command = embedded_redis.prepare(settings)
     holds = []
     with running(command, lambda: embedded_redis.is_ready(settings)):

@@ -152,7 +152,7 @@ def _serve(folder: str, count: int, ports: Ports) -> None:
         ledger = MemoryLedger()
         keys = [ledger.feed()[0] for _ in range(count)]
         rules = DiskRules(warn_bytes=0, log_only_bytes=0)
-        ingest = Ingest(settings, token=TOKEN, ledger=lambda _url: ledger, disk_rules=rules)
+        ingest = Ingest(settings, token=TOKEN, ledger=lambda *_node: ledger, disk_rules=rules)
         await ingest.start()
         ports.put((ingest.rtmp_port, ingest.http_port, keys))
         await asyncio.Event().wait()
@@ -225,7 +225,8 @@ async def _follow(http_port: int, feeds: Path, count: int) -> None:
 
     async def one(take: str) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
-        request = f"GET /takes/{take}.flv?k={TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n"
+        request = f"GET /takes/{take}.flv HTTP/1.1\r\nHost: x\r\n"
+        request += f"Authorization: Bearer {TOKEN}\r\n\r\n"
         writer.write(request.encode())
         while await reader.read(1 << 18):
             pass

@@ -195,6 +195,9 @@ def issue_token(
     """An API token with a role over a centre's subtree (None: all centres); told only once."""
     if role not in ROLES:
         raise Refused("role_unknown", roles="、".join(ROLES))
+    if role == "admin" and centre is not None:
+        # An administrator reaches everything: a centre beside it would promise a bound.
+        raise Refused("token_admin_centre")
     if not 1 <= days <= TOKEN_DAYS_MAX:
         raise Refused("token_days", most=TOKEN_DAYS_MAX)
     return _issue(

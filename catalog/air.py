@@ -209,7 +209,8 @@ class AirEnd:
     last_take_id: str | None
     last_take_end_ticks: int
     """End of the last slot on its take's own timeline, in ticks."""
-    last_run_id: int | None
+    last_ladder: dict[str, object] | None
+    """Of the run that made the last slot."""
 
 
 def air_end(session: Session, token: str) -> AirEnd:
@@ -220,11 +221,12 @@ def air_end(session: Session, token: str) -> AirEnd:
     if last is None:
         return AirEnd(0, 0, None, 0, None)
     ticks = last.start_ticks + last.duration_ticks
-    end_on_take = 0
+    end_on_take, ladder = 0, None
     if last.run_id is not None:
         run = session.get_one(Run, last.run_id)
         end_on_take = ticks - run.air_start_ticks + run.take_start_ticks
-    return AirEnd(last.msn + 1, ticks, last.take_id, end_on_take, last.run_id)
+        ladder = dict(run.ladder)
+    return AirEnd(last.msn + 1, ticks, last.take_id, end_on_take, ladder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,7 @@ class ListedSegment:
     byte_offset: int
     size_bytes: int
     parts: list[tuple[int, int, bool]]
+    run_id: int | None
 
 
 def renditions(session: Session, token: str) -> list[Rendition]:
@@ -302,6 +305,7 @@ def listed_segments(
                 byte_offset=0 if missing else segment.byte_offset,
                 size_bytes=0 if missing else segment.size_bytes,
                 parts=[] if missing else [(int(d), int(s), bool(i)) for d, s, i in segment.parts],
+                run_id=item.run_id,
             )
         )
     return listed

@@ -33,6 +33,7 @@ class BroadcastError(Exception):
 # (state, event) -> state. The table also stands in docs/air-list.md.
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("ready", "feed_arrives"): "live",
+    ("ready", "feed_lost"): "ready",
     ("ready", "staff_cancels"): "cancelled",
     ("ready", "staff_ends"): "cancelled",
     ("live", "feed_arrives"): "live",
@@ -163,6 +164,7 @@ def open_take(
     first_arrival_us: int,
     codecs: dict[str, Any],
     take_id: str | None = None,
+    node_id: str = "",
 ) -> Take:
     """A take begins: the broadcast is live, and a live job is promised for it.
 
@@ -184,6 +186,7 @@ def open_take(
         seq=(last_seq or 0) + 1,
         state="open",
         node_url=node_url,
+        node_id=node_id,
         first_arrival_us=first_arrival_us,
         codecs=codecs,
     )

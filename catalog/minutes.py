@@ -35,22 +35,6 @@ def union(intervals: Iterable[Interval]) -> Intervals:
     return tuple(merged)
 
 
-def intersection(left: Iterable[Interval], right: Iterable[Interval]) -> Intervals:
-    """The ticks both cover."""
-    a, b = union(left), union(right)
-    found: list[Interval] = []
-    i = j = 0
-    while i < len(a) and j < len(b):
-        start, end = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
-        if start < end:
-            found.append((start, end))
-        if a[i][1] < b[j][1]:
-            i += 1
-        else:
-            j += 1
-    return tuple(found)
-
-
 def difference(left: Iterable[Interval], right: Iterable[Interval]) -> Intervals:
     """The ticks only ``left`` covers."""
     taken = union(right)

@@ -117,6 +117,8 @@ class Broadcast(Base):
     target_duration: Mapped[int] = mapped_column(Integer, server_default="0")
     """EXT-X-TARGETDURATION, seconds; set by the first run and never changed."""
     listed: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    poster_at: Mapped[dt.datetime | None]
+    """When its poster was last stored; null until there is one."""
     created_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
@@ -157,6 +159,8 @@ class Take(Base):
     container: Mapped[str] = mapped_column(String(10), server_default="flv")
     node_url: Mapped[str] = mapped_column(Text)
     """Where the feed server that holds the log answers."""
+    node_id: Mapped[str] = mapped_column(String(32), server_default="")
+    """The node whose disk holds the log; its address may change, and be shared."""
     first_arrival_us: Mapped[int] = mapped_column(BigInteger)
     last_arrival_us: Mapped[int | None] = mapped_column(BigInteger)
     first_ms: Mapped[int] = mapped_column(BigInteger, server_default="0")

@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     ingest_http: str = Field(
         default="127.0.0.1:0", description="HOST:PORT of the internal feed server (0 = any port)."
     )
+    ingest_url: str | None = Field(
+        default=None,
+        description="Address workers reach the feed server at, e.g. http://ingest1.example.cn:9000.",
+    )
     public_url: str | None = Field(
         default=None, description="Address viewers use, e.g. https://live.example.cn."
     )
@@ -41,6 +45,9 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, description="redis:// or unix://; empty: embedded.")
     storage_url: str | None = Field(default=None, description="file:///… or s3://bucket/prefix.")
     s3_endpoint: str | None = Field(default=None, description="S3 endpoint, when not AWS.")
+    s3_public_endpoint: str | None = Field(
+        default=None, description="S3 endpoint as browsers reach it; empty: the same one."
+    )
     ffmpeg: str | None = Field(default=None, description="FFmpeg binary; empty: the wheel's.")
     internal_token: SecretStr | None = Field(
         default=None, description="Secret shared by the parts; empty: made at first start."

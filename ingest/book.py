@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -59,6 +59,8 @@ class Standing:
 
     broadcast_state: str
     key_hash: str
+    open_seq: int = 0
+    """Number of its newest open take, on whatever node; 0 for none."""
 
 
 class TakeRefused(Exception):
@@ -79,8 +81,8 @@ class Ledger(Protocol):
     def admit(self, key_hash: str) -> Grant | Refusal | None:
         """Who a stream key belongs to; None for nobody."""
 
-    def open(self, meta: LogMeta) -> None:
-        """Make the row, or find it made. Raises `TakeRefused`."""
+    def open(self, meta: LogMeta) -> int:
+        """Make the row, or find it made; the take's number. Raises `TakeRefused`."""
 
     def close(self, meta: LogMeta) -> None:
         """Close the row, making it first if it never was. Raises `TakeRefused`."""
@@ -98,9 +100,10 @@ class Ledger(Protocol):
 class CatalogLedger:
     """The ledger in PostgreSQL."""
 
-    def __init__(self, database: Database, node_url: str) -> None:
+    def __init__(self, database: Database, node_url: str, node_id: str) -> None:
         self._database = database
         self._node_url = node_url
+        self._node_id = node_id
 
     def admit(self, key_hash: str) -> Grant | Refusal | None:
         with _asking(), self._database.transaction() as session:
@@ -112,16 +115,14 @@ class CatalogLedger:
                 return Refusal("broadcast_over", f"This broadcast is {state}.")
             return Grant(feed.id, feed.broadcast_id, feed.key_hash)
 
-    def open(self, meta: LogMeta) -> None:
+    def open(self, meta: LogMeta) -> int:
         with _asking(), self._database.transaction() as session:
-            if session.get(Take, meta.take_id) is None:
-                _open(session, meta, self._node_url)
+            return self._found_or_made(session, meta).seq
 
     def close(self, meta: LogMeta) -> None:
         counts = meta.counts
         with _asking(), self._database.transaction() as session:
-            if session.get(Take, meta.take_id) is None:
-                _open(session, meta, self._node_url)
+            take = self._found_or_made(session, meta)
             broadcasts.close_take(
                 session,
                 meta.take_id,
@@ -135,31 +136,57 @@ class CatalogLedger:
                 size_bytes=counts.size,
             )
             if meta.drop:
+                # The row's broadcast: a meta file made anew from the log does not know its own.
                 broadcasts.mark_interrupted(
-                    session, meta.broadcast_id, from_us(counts.last_arrival_us)
+                    session, take.broadcast_id, from_us(counts.last_arrival_us)
                 )
+
+    def _found_or_made(self, session: Session, meta: LogMeta) -> Take:
+        take = session.get(Take, meta.take_id)
+        if take is not None:
+            return take
+        return broadcasts.open_take(
+            session,
+            take_id=meta.take_id,
+            feed_id=meta.feed_id,
+            node_url=self._node_url,
+            node_id=self._node_id,
+            first_arrival_us=meta.first_arrival_us,
+            codecs=meta.codecs,
+        )
 
     def standings(self, feed_ids: Iterable[str]) -> dict[str, Standing]:
         with _asking(), self._database.transaction() as session:
+            open_seq = (
+                select(func.max(Take.seq))
+                .where(Take.feed_id == Feed.id, Take.state == "open")
+                .scalar_subquery()
+            )
             rows = session.execute(
-                select(Feed.id, Feed.key_hash, Broadcast.state)
+                select(Feed.id, Feed.key_hash, Broadcast.state, open_seq)
                 .join(Broadcast, Broadcast.id == Feed.broadcast_id)
                 .where(Feed.id.in_(list(feed_ids)))
             )
-            return {feed_id: Standing(state, key_hash) for feed_id, key_hash, state in rows}
+            return {
+                feed_id: Standing(state, key_hash, seq or 0)
+                for feed_id, key_hash, state, seq in rows
+            }
 
     def settle_in(self, take_ids: Iterable[str]) -> None:
         here = list(take_ids)
         with _asking(), self._database.transaction() as session:
             session.execute(
                 update(Take)
-                .where(Take.id.in_(here), Take.node_url != self._node_url)
-                .values(node_url=self._node_url)
+                .where(
+                    Take.id.in_(here),
+                    or_(Take.node_url != self._node_url, Take.node_id != self._node_id),
+                )
+                .values(node_url=self._node_url, node_id=self._node_id)
             )
             lost = session.scalars(
                 select(Take).where(
                     Take.state == "open",
-                    Take.node_url == self._node_url,
+                    Take.node_id == self._node_id,
                     Take.id.not_in(here),
                 )
             ).all()
@@ -194,7 +221,7 @@ class CatalogLedger:
                     Take.aired_at < from_us(before_us),
                 )
             )
-            return {take_id: size for take_id, size in rows}
+            return {row.id: row.size_bytes for row in rows}
 
 
 @contextlib.contextmanager
@@ -210,17 +237,6 @@ def _asking() -> Iterator[None]:
         raise TakeRefused(error.code) from error
 
 
-def _open(session: Session, meta: LogMeta, node_url: str) -> None:
-    broadcasts.open_take(
-        session,
-        take_id=meta.take_id,
-        feed_id=meta.feed_id,
-        node_url=node_url,
-        first_arrival_us=meta.first_arrival_us,
-        codecs=meta.codecs,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Entry:
     what: str  # open or close
@@ -232,11 +248,17 @@ class TakeBook:
     """Writes takes into the ledger one after the other, from one asyncio task."""
 
     def __init__(
-        self, ledger: Ledger, shelf: LogShelf, on_refused: Callable[[LogMeta], None]
+        self,
+        ledger: Ledger,
+        shelf: LogShelf,
+        on_refused: Callable[[LogMeta], None],
+        on_numbered: Callable[[LogMeta], None] = lambda _meta: None,
     ) -> None:
+        """``on_numbered`` is told of each take that has just got its number."""
         self._ledger = ledger
         self._shelf = shelf
         self._on_refused = on_refused
+        self._on_numbered = on_numbered
         self._entries: asyncio.Queue[_Entry] = asyncio.Queue()
         # Own threads: a database that hangs must not hold up reads from disk.
         self._threads = ThreadPoolExecutor(4, "ledger")
@@ -290,7 +312,7 @@ class TakeBook:
 
     async def run(self) -> None:
         """Write entries until cancelled."""
-        here = list(self._shelf.takes())
+        here = await self._call(lambda: list(self._shelf.readable()))
         try:
             await self._patiently(lambda: self._ledger.settle_in(here))
         except LedgerFailed as error:
@@ -315,8 +337,9 @@ class TakeBook:
             return
         try:
             if entry.what == "open":
-                await self._patiently(lambda: self._ledger.open(meta))
+                meta.seq = await self._patiently(lambda: self._ledger.open(meta))
                 meta.booked = "open"
+                self._on_numbered(meta)
             else:
                 await self._patiently(lambda: self._ledger.close(meta))
                 meta.booked = "closed"
@@ -340,12 +363,12 @@ class TakeBook:
             # A full disk: the next start asks the ledger again, which changes nothing.
             _log.warning("meta file not written", take_id=meta.take_id, error=error.strerror)
 
-    async def _patiently(self, work: Callable[[], None]) -> None:
+    async def _patiently(self, work: Callable[[], _T]) -> _T:
         pause = RETRY_FIRST_SECONDS
         told = False
         while True:
             try:
-                await self._call(work)
+                return await self._call(work)
             except LedgerFailed:
                 raise
             except LedgerAway:
@@ -354,5 +377,3 @@ class TakeBook:
                     told = True
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_MOST_SECONDS)
-            else:
-                return

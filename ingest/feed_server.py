@@ -6,7 +6,7 @@
     GET /healthz, /metrics
 
 Parts of Xitai show the internal token; FFmpeg, whose arguments anyone on the machine may read,
-shows one that is good for its take alone (`infra.feed_token`).
+shows one that is good for its take alone (`infra.feed_token`). Every answer names the node.
 
 A reader gets its bytes from the file, at its own pace, in pieces of bounded size: a slow one
 costs the publisher nothing, and one that takes nothing for `STALL_SECONDS` is cut off. A closed
@@ -38,6 +38,8 @@ STALL_SECONDS: Final = 20.0
 READERS_MAX: Final = 256
 READERS_PER_TAKE_MAX: Final = 32
 FROM_MS_MAX: Final = 2**40
+NODE_HEADER: Final = "X-Xitai-Node"
+"""Which node answers: "not here" means little from one that was never asked."""
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +47,9 @@ _log = structlog.get_logger(__name__)
 class FeedServer:
     """aiohttp application over a shelf."""
 
-    def __init__(self, shelf: LogShelf, token: str) -> None:
+    def __init__(self, shelf: LogShelf, token: str, node_id: str) -> None:
         self._shelf = shelf
+        self._node_id = node_id
         self._token = token
         self._readers: dict[str, int] = {}
         self._runner: web.AppRunner | None = None
@@ -58,6 +61,7 @@ class FeedServer:
         app.router.add_get("/takes/{take}/index", self._index)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._metrics)
+        app.on_response_prepare.append(self._sign)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         site = web.TCPSite(runner, host, port, reuse_address=True)
@@ -70,11 +74,13 @@ class FeedServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def _sign(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers[NODE_HEADER] = self._node_id
+
     # -- who may ask, and for what
 
     def _allowed(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        given = given or request.query.get("k", "")
         take = request.match_info.get("take")
         if take is not None and opens_take(given, self._token, take):
             return

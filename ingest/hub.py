@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -48,6 +49,10 @@ class ControlLetter(msgspec.Struct):
     op: str
     broadcast_id: str | None = None
     feed_id: str | None = None
+    except_take: str | None = None
+    """A drop because this take of the same feed has begun, perhaps on another node."""
+    seq: int = 0
+    """That take's number: only older ones make way."""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +81,7 @@ class Hub:
         self._redis = redis_client
         self._feeds: dict[str, list[_Place]] = {}  # in the order they came
         self._publishing_health: asyncio.Task[None] | None = None
-        self._releases: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
 
     # -- publishers come and go
 
@@ -161,10 +166,29 @@ class Hub:
             _log.error("the log could not be written", take_id=log.take_id, why=meta.ended_by)
             self.disk.look()
         takes_open.dec()
-        release = asyncio.get_running_loop().create_task(self.keeper.release(log))
-        self._releases.add(release)
-        release.add_done_callback(self._releases.discard)
-        self.book.closed(meta, release)
+        self.book.closed(meta, self._errand(self.keeper.release(log)))
+
+    def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start ``work``; the loop alone would not keep it alive."""
+        errand = asyncio.get_running_loop().create_task(work)
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
+        return errand
+
+    def take_numbered(self, meta: LogMeta) -> None:
+        """A take has its place among the feed's takes: older ones on other nodes make way.
+
+        Before it has one nobody is told: of two that begin at once, each would end the other.
+        """
+        if self._redis is not None and meta.state == "open":
+            letter = ControlLetter("drop", meta.broadcast_id, meta.feed_id, meta.take_id, meta.seq)
+            self._errand(self._tell(msgspec.json.encode(letter)))
+
+    async def _tell(self, letter: bytes) -> None:
+        assert self._redis is not None
+        # When it does not arrive, the other nodes find the take in the catalogue.
+        with contextlib.suppress(RedisError, OSError):
+            await self._redis.publish(CONTROL_CHANNEL, letter)
 
     def take_refused(self, meta: LogMeta) -> None:
         """The catalogue does not want a take: its broadcast ended while it began."""
@@ -185,10 +209,21 @@ class Hub:
                 continue
             if letter.feed_id is None and letter.broadcast_id is None:
                 continue
-            if letter.op == "end":
+            if letter.except_take is not None:
+                self._make_way(place, letter.seq)
+            elif letter.op == "end":
                 self._send_away(place, "broadcast_ended", "The broadcast has ended.", drop=False)
             else:
                 self._send_away(place, "dropped_by_staff", "Stopped by staff.", drop=True)
+
+    def _make_way(self, place: _Place, open_seq: int) -> None:
+        """End ``place`` when its take is older than take ``open_seq`` of the same feed."""
+        log = place.recorder.log
+        # A take without a number yet will get a higher one.
+        if log is not None and 0 < log.meta.seq < open_seq:
+            self._send_away(
+                place, "taken_over", "Another encoder publishes with this key.", drop=False
+            )
 
     def compare(self, places: list[_Place], standings: dict[str, Standing]) -> None:
         """Act on what the catalogue says of the feeds of ``places``."""
@@ -200,6 +235,8 @@ class Hub:
                 self._send_away(place, "broadcast_ended", "The broadcast has ended.", drop=False)
             elif standing.key_hash != place.grant.key_hash:
                 self._send_away(place, "key_replaced", "The stream key was replaced.", drop=True)
+            else:
+                self._make_way(place, standing.open_seq)
 
     def shut(self) -> None:
         """The node stops: encoders that can are asked to come back at once."""

@@ -91,6 +91,8 @@ class LogMeta(msgspec.Struct, kw_only=True):
     """Where (ms) the encoder's clock lastingly jumped and was restamped."""
     booked: str = "no"
     """How far the catalogue has followed: no, open, closed, or refused."""
+    seq: int = 0
+    """The take's number in its broadcast, once it has one."""
 
     @classmethod
     def begin(
@@ -187,6 +189,7 @@ class LogWriter:
         self.preamble_size = len(head)
         self._written_index = 0
         self._synced_size = 0
+        self._names_synced = False
         self.flushed = meta.counts
         """What readers may read: everything up to ``flushed.size``."""
 
@@ -314,9 +317,18 @@ class LogWriter:
                     discontinuities=list(self.meta.discontinuities),
                 )
                 write_meta(self.files.meta, meta)
+            self._sync_names()
         except OSError as error:
             raise LogFailed(error, syncing=True) from error
         self._synced_size = counts.size
+
+    def _sync_names(self) -> None:
+        """Once: synced bytes are lost all the same while the folder does not name them."""
+        if self._names_synced:
+            return
+        sync_file(self.files.pre)
+        sync_folder(self.files.flv.parent)
+        self._names_synced = True
 
     def release(self, *, sync: bool) -> None:
         """After `finish`: sync once more, write the last meta, close. For a thread."""
@@ -325,7 +337,8 @@ class LogWriter:
                 os.fdatasync(self._fd)
                 os.fdatasync(self._index_fd)
                 write_meta(self.files.meta, self.meta)
-                sync_folder(self.files.flv.parent)
+                self._names_synced = False  # the rename just now
+                self._sync_names()
         except OSError as error:
             raise LogFailed(error, syncing=True) from error
         finally:
@@ -370,7 +383,12 @@ def _write_all(fd: int, data: bytes) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make new names in ``folder`` outlive a power loss."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    sync_file(folder, os.O_DIRECTORY)
+
+
+def sync_file(path: Path, flags: int = 0) -> None:
+    """Make what is in ``path`` outlive a power loss."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(fd)
     finally:
@@ -466,3 +484,9 @@ class LogShelf:
         for path in sorted(self.folder.glob("*.flv")):
             if _TAKE_ID.fullmatch(path.stem):
                 yield path.stem
+
+    def readable(self) -> Iterator[str]:
+        """Those of them that can be read, and so be recovered and served."""
+        for take_id in self.takes():
+            if read_meta(TakeFiles(self.folder, take_id).meta) is not None:
+                yield take_id

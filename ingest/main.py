@@ -28,6 +28,7 @@ from ingest.gate import Gate
 from ingest.hub import Hub
 from ingest.keeper import LogKeeper
 from ingest.log import LogShelf
+from ingest.node import node_id
 from ingest.recovery import recover
 from ingest.retention import Retention
 from ingest.rtmp import Limits
@@ -47,12 +48,12 @@ class Ingest:
         settings: Settings,
         *,
         token: str,
-        ledger: Callable[[str], Ledger],
+        ledger: Callable[[str, str], Ledger],
         redis_client: redis.asyncio.Redis | None = None,
         limits: Limits | None = None,
         disk_rules: DiskRules | None = None,
     ) -> None:
-        """``ledger`` makes the ledger from this node's URL, known once the port is."""
+        """``ledger`` makes the ledger from this node's URL, known once the port is, and its id."""
         self._settings = settings
         self._make_ledger = ledger
         self._redis = redis_client
@@ -62,7 +63,8 @@ class Ingest:
         self.hub = Hub(
             shelf=self.shelf, keeper=self.keeper, disk=self.disk, redis_client=redis_client
         )
-        self.feed_server = FeedServer(self.shelf, token)
+        self.node_id = node_id(settings.feeds_dir)
+        self.feed_server = FeedServer(self.shelf, token, self.node_id)
         self.rtmp = RtmpServer(self.hub, limits or Limits())
         self.book: TakeBook
         self.rtmp_port = self.http_port = 0
@@ -76,8 +78,11 @@ class Ingest:
         unbooked = await asyncio.to_thread(recover, self.shelf)
         host, port = split_address(self._settings.ingest_http)
         self.http_port = await self.feed_server.listen(host, port)
-        self.node_url = f"http://{_advertised(host)}:{self.http_port}"
-        self.book = TakeBook(self._make_ledger(self.node_url), self.shelf, self.hub.take_refused)
+        given = self._settings.ingest_url
+        derived = f"http://{_advertised(host)}:{self.http_port}"
+        self.node_url = given.rstrip("/") if given else derived
+        ledger = self._make_ledger(self.node_url, self.node_id)
+        self.book = TakeBook(ledger, self.shelf, self.hub.take_refused, self.hub.take_numbered)
         self.hub.book = self.book
         for meta in unbooked:
             self.book.closed(meta)
@@ -89,7 +94,9 @@ class Ingest:
             client = self._redis
             self._spawn(lambda: keep_alive(client, "ingest"))
         await self.rtmp.open()
-        _log.info("ingest ready", rtmp_port=self.rtmp_port, node_url=self.node_url)
+        _log.info(
+            "ingest ready", rtmp_port=self.rtmp_port, node_url=self.node_url, node_id=self.node_id
+        )
 
     def _spawn(self, work: Callable[[], Awaitable[Any]]) -> None:
         self._tasks.append(asyncio.ensure_future(work()))
@@ -119,7 +126,7 @@ class Ingest:
 
 
 def _advertised(host: str) -> str:
-    """The name by which workers reach an address we listen on."""
+    """The name by which workers reach an address we listen on, if nobody told us."""
     if host in ("0.0.0.0", "::", ""):
         return socket.getfqdn()
     return f"[{host}]" if ":" in host else host
@@ -137,7 +144,7 @@ async def _run(settings: Settings) -> None:
     ingest = Ingest(
         settings,
         token=internal_token(settings),
-        ledger=lambda node_url: CatalogLedger(database, node_url),
+        ledger=lambda node_url, node_id: CatalogLedger(database, node_url, node_id),
         redis_client=client,
     )
     try:

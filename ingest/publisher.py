@@ -354,16 +354,8 @@ class Recorder:
         return says_no_sound or waited >= SETTLE_SECONDS
 
     def _begin(self, now: float) -> None:
-        """Close what is open, then open a take with what was held."""
-        if self.log is not None:
-            self._cuts.append(now)
-            self._close(self._cut or "codec_change", drop=False)
-        self._owner.take_begins(self)
+        """Open a take with what was held, closing the one it follows. Raises `LogFailed`."""
         held = list(self._held)
-        self._drop_held()
-        self._cut = None
-        self._need_key = False
-        self._timeline = TimestampNormalizer()
         first_us = self._epoch_us + int(held[0].now * 1e6)
         head = self._preamble(video=held[0].key)
         meta = LogMeta.begin(
@@ -374,10 +366,21 @@ class Recorder:
             codecs=self.codecs(),
             preamble_size=len(head),
         )
-        self.log = self._shelf.create(meta, head)
+        # Before anything ends: where no log can be made, nothing takes over, and a take that
+        # ends all the same (`log_failed`) ends as an interruption.
+        log = self._shelf.create(meta, head)
+        if self.log is not None:
+            self._cuts.append(now)
+            self._close(self._cut or "codec_change", drop=False)
+        self._owner.take_begins(self)
+        self._drop_held()
+        self._cut = None
+        self._need_key = False
+        self._timeline = TimestampNormalizer()
+        self.log = log
         self.failure = None
         self._steady = bool(self.video_codec)
-        self._owner.take_opened(self, self.log)
+        self._owner.take_opened(self, log)
         for tag in held:
             self._arrival_us = self._epoch_us + int(tag.now * 1e6)
             self._append(tag.kind, tag.raw_ms, tag.payload, tag.now, tag.key)
@@ -413,6 +416,7 @@ class Recorder:
         self.failure = _failure_code(error)
         self._retry_at = now + RETRY_SECONDS
         self._need_key = True
+        self._cut = None
         self._drop_held()
         self._close(self.failure, drop=True)
 

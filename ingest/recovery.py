@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -19,12 +19,18 @@ from ingest.log import (
     LogShelf,
     TakeFiles,
     read_meta,
+    sync_file,
+    sync_folder,
     write_meta,
 )
 
 ENDED_BY: Final = "ingest_died"
 PLAUSIBLE_US: Final = 3_600_000_000
 """Media that came this much later than its timestamps say did not."""
+HEAD_MOST: Final = 2**20
+"""Decoder configurations and metadata are smaller than this."""
+ENTRY_LATE_MS: Final = 60_000
+"""A first keyframe later than this is no first keyframe."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,9 +45,12 @@ def recover(shelf: LogShelf) -> list[LogMeta]:
         files = TakeFiles(shelf.folder, take_id)
         meta = read_meta(files.meta)
         if meta is None:
-            # The meta file is written before the first media, so this take has none of ours.
-            _log.error("log without a meta file, left alone", take_id=take_id)
-            continue
+            meta = _rebuilt(files, take_id)
+            if meta is None:
+                # The ledger is told that this node cannot read it.
+                _log.error("log that is not ours or cannot be read, left alone", take_id=take_id)
+                continue
+            _log.warning("meta file made anew from the log", take_id=take_id)
         if meta.state == "open":
             meta = recover_take(files, meta)
             _log.warning(
@@ -57,6 +66,7 @@ def recover(shelf: LogShelf) -> list[LogMeta]:
 
 def recover_take(files: TakeFiles, meta: LogMeta) -> LogMeta:
     """Cut a log behind its last whole tag, complete its index, and close its meta."""
+    _mend_preamble(files)
     counts, fresh = _scan(files.flv, meta)
     kept = _sound_entries(files.idx, meta.counts.size)
     old = {entry.offset: entry for entry in _entries(files.idx)}
@@ -87,7 +97,72 @@ def recover_take(files: TakeFiles, meta: LogMeta) -> LogMeta:
     meta.ended_by = ENDED_BY
     meta.drop = True
     write_meta(files.meta, meta)
+    sync_folder(files.meta.parent)
     return meta
+
+
+def _rebuilt(files: TakeFiles, take_id: str) -> LogMeta | None:
+    """The meta of a log whose own was lost with the power, as far as the log knows it.
+
+    Only its row knows the feed; without a row the catalogue refuses the take.
+    """
+    if not any(path.exists() for path in (files.meta, files.idx, files.pre)):
+        return None  # somebody else's file
+    head = _leading_headers(files.flv)
+    if head is None:
+        return None
+    codecs: dict[str, Any] = {}
+    for tag in flv.scan(head):
+        if tag.is_sequence_header:
+            body = head[tag.offset + flv.TAG_HEADER_SIZE :][: tag.size]
+            name = "video" if tag.kind == flv.VIDEO else "audio"
+            codecs.setdefault(name, flv.classify(tag.kind, body).codec)
+    # For a codec without a header the file's flags say at least that it is there.
+    if head[4] & 1:
+        codecs.setdefault("video", "unknown")
+    if head[4] & 4:
+        codecs.setdefault("audio", "unknown")
+    entries = _entries(files.idx)
+    if entries and entries[0].arrival_us and entries[0].ts_ms < ENTRY_LATE_MS:
+        arrival_us = entries[0].arrival_us - entries[0].ts_ms * 1000
+    else:
+        arrival_us = files.flv.stat().st_mtime_ns // 1000
+    return LogMeta.begin(
+        take_id=take_id,
+        feed_id="",
+        broadcast_id="",
+        first_arrival_us=arrival_us,
+        codecs=codecs,
+        preamble_size=len(head),
+    )
+
+
+def _leading_headers(path: Path) -> bytes | None:
+    """What stands before a log's first frame; None when the file is no log."""
+    with open(path, "rb") as file:
+        start = file.read(HEAD_MOST)
+    if not start.startswith(b"FLV\x01"):
+        return None
+    end = len(flv.header())
+    for tag in flv.scan(start):
+        body = start[tag.offset + flv.TAG_HEADER_SIZE :][: tag.size]
+        info = flv.classify(tag.kind, body)
+        if tag.timestamp_ms or info.is_coded:
+            break
+        end = tag.end
+    return start[:end] if len(start) >= end else None
+
+
+def _mend_preamble(files: TakeFiles) -> None:
+    """Make the preamble anew when it is not what the log begins with."""
+    kept = files.pre.read_bytes() if files.pre.exists() else b""
+    with open(files.flv, "rb") as file:
+        if kept and file.read(len(kept)) == kept:
+            return
+    head = _leading_headers(files.flv)
+    if head is not None:
+        files.pre.write_bytes(head)
+        sync_file(files.pre)
 
 
 def _entries(path: Path) -> list[IndexEntry]:

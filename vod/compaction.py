@@ -5,7 +5,8 @@ Three steps, each of which may be killed anywhere and done again:
 1. Join: init sections and segments, in air order, into ``replay{v}.mp4``. No row names it yet.
 2. Switch: after a check of its bytes, one transaction points every row at its range of that file.
 3. Clean-up, some minutes later, as a job of its own: players still hold playlists that name the
-   small files. (Their addresses go on working after that: an address is a row, not a file.)
+   small files. (The addresses of segments go on answering: once a show has ended, the edge asks
+   the rows where they lie, and sends their range of the joined file.)
 
 Media is in storage before a row names it, and is deleted only when no row names it any more.
 """
@@ -35,7 +36,7 @@ SAMPLES: Final = 48
 """Objects compared byte for byte with their range of the joined file: the first, the last, and
 others by chance. All of them are compared by size."""
 
-_SMALL: Final = re.compile(r"(?:\d+\.m4s|init\d+\.mp4)")
+_SMALL: Final = re.compile(r"(?:\d+(?:-\d+)?\.m4s|init\d+\.mp4)")
 _JOINED: Final = re.compile(r"replay(\d+)\.mp4")
 
 

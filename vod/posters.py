@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +50,9 @@ def poster_job(tools: Tools, broadcast_id: str, beat: Beat = silent) -> dict[str
     if picture is None:
         return {"poster": None}
     tools.storage.put_bytes(poster_key(token), picture)
+    with tools.database.transaction() as session:
+        # Pages name a poster by this alone: a request never asks storage whether it is there.
+        session.get_one(Broadcast, broadcast_id).poster_at = dt.datetime.now(dt.UTC)
     return {"poster": poster_key(token), "bytes": len(picture)}
 
 

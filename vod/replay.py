@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from catalog.air import listed_segments, renditions, window_start
 from catalog.models import TIMESCALE, AirItem, Broadcast, InitSection, Rendition, Segment, Work
 from infra.tables import Job
-from transcode.hls.head import AirHead, HeadRendition, HeadSegment, HeadState
+from transcode.hls.head import AirHead, HeadRendition, HeadState
+from transcode.hls.listed import head_segments
 from transcode.hls.replay import ByteRange, Replay, ReplayRendition, ReplaySegment
 
 LIVE_WINDOW_TICKS: Final = 60 * TIMESCALE
@@ -250,13 +251,17 @@ _HEAD_STATES: dict[str, HeadState] = {
 def head_from_catalogue(session: Session, broadcast: Broadcast, now_us: int = 0) -> AirHead:
     """The live head rebuilt from rows, for a web process that finds none in Redis.
 
-    It has whole segments only: viewers go on a few seconds behind the live edge until the live
-    job's next head arrives. Version 0, so that any head of the live job replaces it.
+    It ends with the last registered segment: viewers go on a few seconds behind the live edge
+    until the live job's next head arrives. Version 0, so that any head of the live job replaces
+    it. It is ended only when the air list is complete: between the end of a show and its last
+    segment, an ENDLIST would keep that segment from everybody.
     """
     token = broadcast.media_token
     first_msn, discontinuities = window_start(session, token, LIVE_WINDOW_TICKS)
-    rungs = [_head_rendition(session, token, r, first_msn) for r in renditions(session, token)]
+    rungs = [_head_rendition(session, broadcast, r, first_msn) for r in renditions(session, token)]
     state = _HEAD_STATES[broadcast.state]
+    if broadcast.state == "ended" and not is_final(session, broadcast):
+        state = "live"
     if state == "live" and not any(rung.segments for rung in rungs):
         state = "waiting"
     return AirHead(
@@ -273,20 +278,10 @@ def head_from_catalogue(session: Session, broadcast: Broadcast, now_us: int = 0)
 
 
 def _head_rendition(
-    session: Session, token: str, rendition: Rendition, first_msn: int
+    session: Session, broadcast: Broadcast, rendition: Rendition, first_msn: int
 ) -> HeadRendition:
-    rows = listed_segments(session, token, rendition.id, from_msn=first_msn)
-    segments = [
-        HeadSegment(
-            msn=row.msn,
-            dur=row.duration_ticks,
-            pdt_us=row.pdt_us,
-            init=max(row.init_number, 0),
-            disc=row.discontinuity,
-            gap=row.gap,
-        )
-        for row in rows
-    ]
+    rows = listed_segments(session, broadcast.media_token, rendition.id, from_msn=first_msn)
+    segments = head_segments(rows, broadcast.target_duration)
     last = segments[-1] if segments else None
     media = [segment.init for segment in segments if not segment.gap]
     return HeadRendition(

@@ -63,7 +63,10 @@ class Backend:
             production=True,
             public_url=settings.public_url,
             secure_cookies=(settings.public_url or "").startswith("https://"),
-            media_origins=_media_origins(settings.resolved_storage_url, settings.s3_endpoint),
+            media_origins=_media_origins(
+                settings.resolved_storage_url,
+                settings.s3_public_endpoint or settings.s3_endpoint,
+            ),
         )
 
     @property
@@ -97,7 +100,7 @@ class Backend:
 
     async def home(self) -> view.HomeView:
         def work(session: Session) -> view.HomeView:
-            return cards.home(session, self._parts.storage, _now())
+            return cards.home(session, _now())
 
         return await self._kept("home", _HOME_SECONDS, work)
 
@@ -106,13 +109,13 @@ class Backend:
             found = answers.find_broadcast(session, broadcast_id)
             if found is None or found.state == "cancelled":
                 return None
-            return cards.broadcast_page(session, self._parts.storage, found)
+            return cards.broadcast_page(session, found)
 
         return await self._kept(("b", broadcast_id), _PAGE_SECONDS, work)
 
     async def clip_page(self, clip_id: str) -> view.ClipPageView | None:
         def work(session: Session) -> view.ClipPageView | None:
-            return cards.clip_page(session, self._parts.storage, clip_id)
+            return cards.clip_page(session, clip_id)
 
         return await self._kept(("c", clip_id), _PAGE_SECONDS, work)
 
@@ -180,7 +183,7 @@ class Backend:
         person = _allowed(user, "broadcast.see")
 
         def work(session: Session) -> tuple[view.BroadcastCard, ...]:
-            return cards.desk_list(session, self._parts.storage, person.centre_path)
+            return cards.desk_list(session, person.centre_path)
 
         return await self._do(work)
 
@@ -226,7 +229,6 @@ class Backend:
             broadcast = _find(session, person, broadcast_id)
             return cards.desk_page(
                 session,
-                self._parts.storage,
                 broadcast,
                 feed=read_feed(session, self._parts.redis, broadcast.id),
                 rtmp_url=address,
@@ -234,16 +236,6 @@ class Backend:
                     ("counts", broadcast.id), 5.0, lambda: cards.item_counts(session, broadcast.id)
                 ),
             )
-
-        return await self._do(work)
-
-    async def feed_health(self, user: view.User, broadcast_id: str) -> view.FeedHealth:
-        person = _allowed(user, "broadcast.see")
-
-        def work(session: Session) -> view.FeedHealth:
-            broadcast = _find(session, person, broadcast_id)
-            feed = read_feed(session, self._parts.redis, broadcast.id)
-            return cards.feed_health(feed, cards.viewers(session, [broadcast]))
 
         return await self._do(work)
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from api import jobs
 from api.pages import view
-from api.present import Feed
+from api.present import Feed, Live
 from catalog.broadcasts import gaps
 from catalog.centres import within
 from catalog.clock import from_us
@@ -20,7 +20,6 @@ from catalog.minutes import TICKS_A_MS
 from catalog.models import AirItem, Broadcast, Centre, Rendition, Resource, Take, Work
 from catalog.plays import Counts, counts, watching_now
 from catalog.resources import raw_footage, timeline_of
-from infra.storage import Storage, StorageError
 from infra.tables import Job
 
 SHELF: Final = 12
@@ -41,7 +40,7 @@ _ON_AIR: Final = ("live", "interrupted")
 # --- cards -----------------------------------------------------------------------------------
 
 
-def home(session: Session, storage: Storage, now: dt.datetime) -> view.HomeView:
+def home(session: Session, now: dt.datetime) -> view.HomeView:
     """The front page: on air, coming, replays, micro-videos."""
     on_air = _broadcasts(session, Broadcast.state.in_(_ON_AIR), Broadcast.started_at.desc())
     coming = _broadcasts(
@@ -57,7 +56,7 @@ def home(session: Session, storage: Storage, now: dt.datetime) -> view.HomeView:
         .order_by(Work.published_at.desc())
         .limit(SHELF)
     )
-    made = broadcast_cards(session, storage, [*on_air, *coming, *replays])
+    made = broadcast_cards(session, [*on_air, *coming, *replays])
     return view.HomeView(
         on_air=tuple(made[b.id] for b in on_air),
         coming=tuple(made[b.id] for b in coming),
@@ -79,9 +78,7 @@ def _broadcasts(
     return list(session.scalars(query))
 
 
-def desk_list(
-    session: Session, storage: Storage, centre_path: str | None
-) -> tuple[view.BroadcastCard, ...]:
+def desk_list(session: Session, centre_path: str | None) -> tuple[view.BroadcastCard, ...]:
     """On air first, then coming (soonest first), then over (latest first)."""
     found = list(
         session.scalars(
@@ -104,13 +101,11 @@ def desk_list(
         return 2, -(b.ended_at or epoch).timestamp()
 
     found.sort(key=place)
-    made = broadcast_cards(session, storage, found)
+    made = broadcast_cards(session, found)
     return tuple(made[b.id] for b in found)
 
 
-def broadcast_cards(
-    session: Session, storage: Storage, found: Sequence[Broadcast]
-) -> dict[str, view.BroadcastCard]:
+def broadcast_cards(session: Session, found: Sequence[Broadcast]) -> dict[str, view.BroadcastCard]:
     """Broadcast id → its card."""
     lengths = replay_lengths(session, [b.media_token for b in found])
     played = counts(session, [b.id for b in found if b.state == "ended"])
@@ -122,7 +117,7 @@ def broadcast_cards(
             centre=b.centre.name,
             state=_STATES[b.state],
             starts_at=b.planned_at or b.started_at,
-            poster_url=poster_url(storage, b) if b.media_token in lengths else None,
+            poster_url=poster_url(b),
             viewers=present.get(b.id, 0),
             plays=played[b.id].play_starts if b.id in played else 0,
             duration_ms=lengths.get(b.media_token) if b.state == "ended" else None,
@@ -143,14 +138,9 @@ def replay_lengths(session: Session, tokens: Sequence[str]) -> dict[str, int]:
     return {token: int(ticks) // TICKS_A_MS for token, ticks in session.execute(query)}
 
 
-def poster_url(storage: Storage, broadcast: Broadcast) -> str | None:
+def poster_url(broadcast: Broadcast) -> str | None:
     """Address of a broadcast's poster, once there is one."""
-    token = broadcast.media_token
-    try:
-        there = storage.size(f"live/{token}/poster.jpg") is not None
-    except StorageError:
-        return None
-    return f"/hls/{token}/poster.jpg" if there else None
+    return f"/hls/{broadcast.media_token}/poster.jpg" if broadcast.poster_at else None
 
 
 def clip_card(work: Work) -> view.ClipCard:
@@ -166,9 +156,7 @@ def clip_card(work: Work) -> view.ClipCard:
 # --- the watch page --------------------------------------------------------------------------
 
 
-def broadcast_page(
-    session: Session, storage: Storage, broadcast: Broadcast
-) -> view.BroadcastPageView:
+def broadcast_page(session: Session, broadcast: Broadcast) -> view.BroadcastPageView:
     """The same address before, during and after."""
     token = broadcast.media_token
     aired = token in replay_lengths(session, [token])
@@ -181,7 +169,7 @@ def broadcast_page(
         .order_by(Work.created_at)
     )
     return view.BroadcastPageView(
-        card=broadcast_cards(session, storage, [broadcast])[broadcast.id],
+        card=broadcast_cards(session, [broadcast])[broadcast.id],
         description=broadcast.description,
         hls_url=f"/hls/{token}/main.m3u8",
         plain_url=f"/hls/{token}/plain.m3u8",
@@ -192,7 +180,7 @@ def broadcast_page(
     )
 
 
-def clip_page(session: Session, storage: Storage, clip_id: str) -> view.ClipPageView | None:
+def clip_page(session: Session, clip_id: str) -> view.ClipPageView | None:
     """A clip with what it was cut from; None when there is none to show."""
     work = session.get(Work, clip_id)
     if work is None or work.kind != "clip" or work.state in ("withdrawn", "failed"):
@@ -208,7 +196,7 @@ def clip_page(session: Session, storage: Storage, clip_id: str) -> view.ClipPage
         hls_url=f"{media}/main.m3u8",
         mp4_url=f"{media}/download.mp4" if ready and work.mp4_key else None,
         poster_url=card.poster_url,
-        broadcast=broadcast_cards(session, storage, [source])[source.id] if source else None,
+        broadcast=broadcast_cards(session, [source])[source.id] if source else None,
         plays=counts(session, [work.id])[work.id].play_starts,
         ready=ready,
     )
@@ -221,13 +209,8 @@ def item_counts(session: Session, item_id: str) -> Counts:
     return counts(session, [item_id])[item_id]
 
 
-def viewers(session: Session, found: Sequence[Broadcast]) -> int:
-    return sum(watching_now(session, [b.id for b in found]).values())
-
-
 def desk_page(
     session: Session,
-    storage: Storage,
     broadcast: Broadcast,
     *,
     feed: Feed,
@@ -251,7 +234,7 @@ def desk_page(
         .where(Resource.broadcast_id == broadcast.id, Resource.kind == "image")
         .where(Resource.withdrawn_at.is_(None))
     )
-    card = broadcast_cards(session, storage, [broadcast])[broadcast.id]
+    card = broadcast_cards(session, [broadcast])[broadcast.id]
     media = f"/hls/{broadcast.media_token}"
     now = dt.datetime.now(dt.UTC)
     open_work = jobs.listed(
@@ -342,9 +325,15 @@ def feed_health(feed: Feed, watching: int) -> view.FeedHealth:
         lag_ms=live.lag_ms if live else None,
         speed=live.speed if live else None,
         restarts=live.restarts if live else 0,
-        codes=tuple(dict.fromkeys([*feed.warnings, *(live.advice if live else ())])),
+        codes=tuple(dict.fromkeys([*feed.warnings, *_codes(live)])),
         viewers=watching,
     )
+
+
+def _codes(live: Live | None) -> list[str]:
+    if live is None:
+        return []
+    return [*live.advice, *([f"waiting_{live.waiting_for}"] if live.waiting_for else [])]
 
 
 def job_row(row: Job, now: dt.datetime) -> view.JobRow:

@@ -16,6 +16,8 @@ _LONG_KEY_INTERVAL_MS = 4_500
 _LATE_WARN_MS, _LATE_BAD_MS = 2_000, 8_000
 _LAG_WARN_MS, _LAG_BAD_MS = 4_000, 15_000
 _DISK_WARN, _DISK_BAD = 20 * 10**9, 5 * 10**9
+_WAITING = frozenset({"waiting_storage", "waiting_database", "waiting_disk"})
+"""What the live job cannot write to now; it falls behind then, with no fault of the machine's."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _line(h: FeedHealth, _: Translate) -> list[Reason]:
 
 
 def _machine(h: FeedHealth, _: Translate) -> list[Reason]:
-    if h.lag_ms is None or h.lag_ms < _LAG_WARN_MS:
+    if h.lag_ms is None or h.lag_ms < _LAG_WARN_MS or not _WAITING.isdisjoint(h.codes):
         return []
     level: Level = "bad" if h.lag_ms >= _LAG_BAD_MS else "warn"
     return [
@@ -236,6 +238,21 @@ def _known(code: str, _: Translate) -> Reason:
         ),
         "disk_log_only": Reason(
             "bad", _("磁盘紧张，已暂停生成回看。"), _("现场录制没有停。腾出空间后会自动补上。")
+        ),
+        "waiting_storage": Reason(
+            "bad",
+            _("存储暂时写不进去，观众画面会停住；录制不受影响。"),
+            _("系统一直在重试，恢复后自动接着播。请通知管理员检查存储。"),
+        ),
+        "waiting_database": Reason(
+            "bad",
+            _("数据库暂时连不上，观众画面会停住；录制不受影响。"),
+            _("系统一直在重试，恢复后自动接着播。请通知管理员检查数据库。"),
+        ),
+        "waiting_disk": Reason(
+            "bad",
+            _("磁盘快满了，观众画面会停住；录制还在继续。"),
+            _("请马上腾出空间，腾出后会自动接着播。"),
         ),
         "rung_dropped": Reason(
             "warn", _("服务器忙，暂时少提供了一档清晰度。"), _("观众仍能正常收看。")

@@ -22,5 +22,10 @@ def open_storage(settings: Settings) -> Storage:
         # installations keep their media in a folder.
         from infra.storage.s3 import S3Storage
 
-        return S3Storage(url.netloc, url.path.strip("/"), endpoint=settings.s3_endpoint)
+        return S3Storage(
+            url.netloc,
+            url.path.strip("/"),
+            endpoint=settings.s3_endpoint,
+            public_endpoint=settings.s3_public_endpoint,
+        )
     raise ValueError(f"XITAI_STORAGE_URL must start with file:/// or s3://, not {url.scheme!r}")

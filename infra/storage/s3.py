@@ -64,14 +64,23 @@ class S3Storage:
     Credentials and region come from where AWS tools look for them (`AWS_ACCESS_KEY_ID`, …).
     """
 
-    def __init__(self, bucket: str, prefix: str = "", *, endpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        endpoint: str | None = None,
+        public_endpoint: str | None = None,
+    ) -> None:
+        """``public_endpoint`` is what presigned URLs name, where browsers reach another address
+        than we do."""
         if not bucket:
             raise ValueError("an s3:// storage URL names a bucket: s3://bucket/prefix")
         self._bucket = bucket
         self._prefix = check_prefix(prefix + "/") if prefix else ""
-        self._client: S3Client = boto3.session.Session().client(
-            "s3", endpoint_url=endpoint, config=_config(own_endpoint=endpoint is not None)
-        )
+        self._client = _connect(endpoint)
+        # The host is part of what is signed, so it cannot be put in afterwards.
+        self._signer = _connect(public_endpoint) if public_endpoint else self._client
         self._probe_lock = Lock()
         self._conditional: bool | None = None
 
@@ -245,7 +254,7 @@ class S3Storage:
 
     def presign(self, key: str, seconds: int) -> str | None:
         # Signed here, without asking the server.
-        return self._client.generate_presigned_url(
+        return self._signer.generate_presigned_url(
             "get_object", {"Bucket": self._bucket, "Key": self._name(key)}, ExpiresIn=seconds
         )
 
@@ -440,6 +449,12 @@ def _stream(body: _Body, upload: _Multipart, size: int) -> None:
             raise StorageError(f"an object ended {left} bytes early")
         upload.gather(data)
         left -= len(data)
+
+
+def _connect(endpoint: str | None) -> S3Client:
+    return boto3.session.Session().client(
+        "s3", endpoint_url=endpoint, config=_config(own_endpoint=endpoint is not None)
+    )
 
 
 def _config(*, own_endpoint: bool) -> Config:

@@ -167,7 +167,7 @@ class FakePages:
             _TEXT,
             "rtmp://192.0.2.10:1935/live",
             REPLAY if card.state == "ended" else LIVE,
-            await self.feed_health(user, broadcast_id),
+            self.health[card.id],
         )
         if card.state == "waiting":
             return view
@@ -189,9 +189,6 @@ class FakePages:
             clips=self._clips(),
             jobs=tuple(job for job in self.job_rows.values() if job.state == "running"),
         )
-
-    async def feed_health(self, user: User, broadcast_id: str) -> FeedHealth:
-        return self.health[self._card(broadcast_id).id]
 
     async def rotate_key(self, user: User, broadcast_id: str) -> PushAddress:
         self._card(broadcast_id)

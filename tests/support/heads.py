@@ -14,6 +14,7 @@ SEGMENT = PART * PARTS_A_SEGMENT
 TARGET = 4
 WINDOW = 30 * TIMESCALE
 PARTS_KEPT = 4
+RUN = 3
 
 
 class FakeBroadcast:
@@ -79,7 +80,7 @@ class FakeBroadcast:
             return msgspec.structs.replace(rendition, parts=parts)
         disc, init = rendition.open_discontinuity, rendition.open_init
         done = HeadSegment(
-            rendition.next_msn, SEGMENT, rendition.open_pdt_us, init, disc, parts=parts
+            rendition.next_msn, SEGMENT, rendition.open_pdt_us, init, disc, parts=parts, run=RUN
         )
         segments = [*rendition.segments, done]
         while sum(segment.dur for segment in segments) > WINDOW:

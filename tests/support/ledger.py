@@ -48,13 +48,14 @@ class MemoryLedger:
         state = self.states[grant.broadcast_id]
         return Refusal("broadcast_over", f"{state}") if state in ("ended", "cancelled") else grant
 
-    def open(self, meta: LogMeta) -> None:
+    def open(self, meta: LogMeta) -> int:
         self._check()
         if self.states[meta.broadcast_id] in ("ended", "cancelled"):
             raise TakeRefused("broadcast_ended")
         self.states[meta.broadcast_id] = "live"
         if meta.take_id not in self.opened:
             self.opened.append(meta.take_id)
+        return self.opened.index(meta.take_id) + 1
 
     def close(self, meta: LogMeta) -> None:
         self._check()

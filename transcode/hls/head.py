@@ -44,6 +44,8 @@ class HeadSegment(msgspec.Struct, frozen=True, omit_defaults=True):
     gap: bool = False
     parts: list[HeadPart] = []
     """Kept for the last few segments only; older ones are fetched whole."""
+    run: int = 0
+    """The run that made it: part of its storage key."""
 
 
 class HeadRendition(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,6 +92,12 @@ class AirHead(msgspec.Struct, frozen=True, omit_defaults=True):
     def rendition(self, name: str) -> HeadRendition | None:
         """The rendition called ``name``, if there is one."""
         return next((r for r in self.renditions if r.name == name), None)
+
+
+def segment_key(token: str, rendition: str, msn: int, run: int) -> str:
+    """Storage key of a live segment. With its run in it, a job that has lost its broadcast
+    without knowing can't write over what its successor has registered."""
+    return f"live/{token}/{rendition}/{msn:08d}-{run}.m4s"
 
 
 _encoder = msgspec.json.Encoder()

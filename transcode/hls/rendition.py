@@ -256,7 +256,10 @@ class RenditionPackager:
             end = ((dts + duration) * TIMESCALE + scale // 2) // scale
             if out_id != 1 and tick < self._first_tick - RIDER_TOLERANCE:
                 continue  # it belongs to the segment before
-            written = Sample(out_id, dts, sample.cts, duration, True, sample.data)
+            if end <= 0:
+                continue  # before the air timeline begins
+            # tfdt has no sign: what only rounding puts before zero is at zero.
+            written = Sample(out_id, max(0, dts), sample.cts, duration, True, sample.data)
             timed.append(Timed(tick, end - tick, True, written))
         return timed
 
@@ -293,10 +296,7 @@ class RenditionPackager:
         index = len(self._parts)
         data = b""
         if span.frames or carried:
-            tracks = [TrackSamples(1, _closed(span.frames))]
-            if riders:
-                tracks.append(TrackSamples(2, _closed(carried)))
-            data = write_fragment(self._msn * PARTS_PER_SEGMENT + index, tracks)
+            data = self._written(index, span.frames, carried)
         if span.optional and not data:
             return
         independent = bool(span.frames) and span.frames[0].is_sync
@@ -310,6 +310,21 @@ class RenditionPackager:
         self._size += len(data)
         if not span.published:
             out.append(PartReady(self.spec.name, self._msn, index, span.start, data, part))
+
+    def _written(self, index: int, frames: Sequence[Timed], carried: Sequence[Timed]) -> bytes:
+        """A part's bytes: one fragment, and at the start of a segment one for each track, sound
+        first.
+
+        Where takes meet, the sound may step by more than two of its frames and the picture not.
+        To a browser such a step is a discontinuity that takes effect where it is met: after the
+        key frame it would cost all pictures up to the next one (Media Source Extensions, coded
+        frame processing, "2 times last frame duration").
+        """
+        number = self._msn * PARTS_PER_SEGMENT + index + 1
+        picture, sound = TrackSamples(1, _closed(frames)), TrackSamples(2, _closed(carried))
+        if index or not (frames and carried):
+            return write_fragment(number, [picture, sound])
+        return write_fragment(number - 1, [sound]) + write_fragment(number, [picture])
 
     def _finish_segment(self, boundary: Boundary, out: list[PackagerEvent]) -> None:
         data = b"".join(self._chunks)

@@ -53,6 +53,7 @@ class SlotNote:
     dur: int
     pdt_us: int
     disc: bool
+    run: int
     rungs: dict[str, tuple[int, int, list[HeadPart]]]
 
 
@@ -175,6 +176,7 @@ class Board:
                     # The registered segment's own: the announced ones have the same lengths,
                     # but after a restart the bytes were made anew.
                     parts=parts if made is not None else rung.parts,
+                    run=slot.run,
                 )
             )
             rung.parts = rung.waiting.pop(slot.msn + 1, [])
@@ -260,4 +262,5 @@ def _without_parts(segment: HeadSegment) -> HeadSegment:
         init=segment.init,
         disc=segment.disc,
         gap=segment.gap,
+        run=segment.run,
     )

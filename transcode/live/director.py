@@ -18,7 +18,7 @@ from pathlib import Path
 
 import redis
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from catalog import air
@@ -33,7 +33,8 @@ from infra.settings import Settings
 from infra.storage import Storage
 from transcode.ffmpeg.arguments import RunPlan
 from transcode.hls.events import ResumePoint, RungSpec, RunTiming
-from transcode.hls.head import TIMESCALE, HeadError, HeadSegment, HeadState, decode_head
+from transcode.hls.head import TIMESCALE, HeadError, HeadState, decode_head
+from transcode.hls.listed import head_segments
 from transcode.hls.packager import Packager, pick_part_target
 from transcode.ladder import Ladder, choose_ladder, segment_seconds
 from transcode.live.arrivals import Arrivals
@@ -48,6 +49,7 @@ from transcode.source import SourceInfo
 log = structlog.get_logger()
 
 IDLE_SECONDS = 0.25
+LAST_WORD_SECONDS = 10.0
 STATUS_SECONDS = 15
 # Long enough to see a second key frame of an encoder set to 2 s; OBS's 10 s are not waited for.
 GOP_WAIT_MS = 2_300
@@ -83,6 +85,26 @@ class StartPoint:
     air_ticks: int
     take_ticks: int
     same_take: bool
+    encoding: frozenset[tuple[str, bool]] = frozenset()
+    """Of the run before it, see `_encoding`."""
+
+
+def _encoding(ladder: Ladder) -> frozenset[tuple[str, bool]]:
+    """What makes two runs over a take decode as one: which pictures are copied. A rung given up
+    on the way changes nothing for the others."""
+    return frozenset(("copied", rung.copied) for rung in ladder.video) | {
+        ("keys", ladder.follow_source_keys)
+    }
+
+
+def _arrivals(index: FeedIndex, first_ms: int) -> Arrivals:
+    """Of a take, from its first key frame on: sound may have come in before it."""
+    if not index.entries:
+        return Arrivals(first_ms, index.first_arrival_us)
+    (at_ms, _, arrival_us), *rest = index.entries
+    arrivals = Arrivals(at_ms, arrival_us)
+    arrivals.add([(ms, us) for ms, _, us in rest])
+    return arrivals
 
 
 class Director:
@@ -96,11 +118,12 @@ class Director:
         self._board: Board | None = None
         self._ladders: dict[str, Ladder] = {}
         """Ladders of takes changed on the way (a rung dropped, all encoded)."""
-        self._fresh_encoding: set[str] = set()
-        """Takes whose next run starts another encoding: a discontinuity."""
         self._sources: dict[str, SourceInfo] = {}
         self._futile: dict[str, int] = {}
         self._restarts = 0
+        self._shown: HeadState | None = None
+        """The state viewers have been told of."""
+        self._away_since: dict[str, float] = {}
         self._paused = threading.Event()
 
     def direct(self) -> str:
@@ -113,7 +136,8 @@ class Director:
                     if broadcast is None:
                         return "cancelled"
                     self._token = broadcast.media_token
-                    state, interrupted = broadcast.state, broadcast.interrupted_at
+                    state = broadcast.state
+                    over = self._grace_is_over(session, broadcast)
                     take = self._next_take(session)
                 if take is not None:
                     self._air(take)
@@ -122,7 +146,7 @@ class Director:
                         return "finalized"
                 else:
                     self._show("interrupted" if state == "interrupted" else "live")
-                    if self._grace_is_over(interrupted) and self._rest():
+                    if over and self._rest():
                         return "waiting"
                     self._paused.wait(IDLE_SECONDS)
             except DatabaseAway as error:
@@ -140,11 +164,14 @@ class Director:
             .limit(1)
         ).first()
 
-    def _grace_is_over(self, interrupted_at: dt.datetime | None) -> bool:
-        if interrupted_at is None:
+    def _grace_is_over(self, session: Session, broadcast: Broadcast) -> bool:
+        """By the database's clock: ours and the ingest node's may differ."""
+        if broadcast.interrupted_at is None:
             return False
-        waited = (dt.datetime.now(dt.UTC) - interrupted_at).total_seconds()
-        return waited > self._tools.settings.grace_seconds
+        now = session.scalar(select(func.now()))
+        assert now is not None
+        waited = (now - broadcast.interrupted_at).total_seconds()
+        return bool(waited > self._tools.settings.grace_seconds)
 
     def _rest(self) -> bool:
         """Give the worker's slot back until the feed returns or staff end it."""
@@ -155,21 +182,26 @@ class Director:
             return self._tools.rest(session)
 
     def _show(self, state: HeadState) -> None:
-        """Change the state viewers see."""
+        """Change the state viewers see; said again until Redis has heard it."""
         board = self._board
-        if board is not None and board.state != state:
+        if board is not None and self._shown != state:
             board.state = state
-            publish_head(self._tools.redis, board, [])
+            if publish_head(self._tools.redis, board, []):
+                self._shown = state
 
     def _finalize(self) -> bool:
         with self._tools.database.transaction() as session:
             if finalize(session, self._id, dt.datetime.now(dt.UTC)):
                 broadcast = session.get_one(Broadcast, self._id)
                 self._promise(session, broadcast, "after_show", "vod")
-            board = self._board or self._restore(session)
-        if board is not None:
-            self._board = board
+            self._board = self._board or self._restore(session)
+        deadline = time.monotonic() + LAST_WORD_SECONDS
+        while self._board is not None and time.monotonic() < deadline:
             self._show("ended")
+            if self._shown == "ended" or self._called_off():
+                break
+            self._paused.wait(IDLE_SECONDS)
+        # Without Redis until the end of that: the edge learns it from the catalogue.
         return True
 
     def _promise(self, session: Session, broadcast: Broadcast, kind: str, queue: str) -> None:
@@ -198,6 +230,8 @@ class Director:
             outcome = self._run_take(take, feed)
         except FeedAway as error:
             log.info("live.feed_away", take=take.id, error=str(error))
+            if self._given_up(take):
+                self._mark_aired(take, "its node has been away for too long")
             self._paused.wait(2 * IDLE_SECONDS)
             return
         except FeedGone:
@@ -205,10 +239,24 @@ class Director:
             return
         finally:
             feed.close()
+        self._away_since.pop(take.id, None)
         if outcome == "complete":
             self._mark_aired(take, "complete")
         elif outcome not in ("stopped", None):
             self._after_failure(take, outcome)
+
+    def _given_up(self, take: Take) -> bool:
+        """Whether a take whose node does not answer holds up others: after the grace time the
+        show goes on without its rest, which stays on that node's disk."""
+        since = self._away_since.setdefault(take.id, time.monotonic())
+        if time.monotonic() - since < self._tools.settings.grace_seconds:
+            return False
+        with self._tools.database.transaction() as session:
+            ended = session.get_one(Broadcast, self._id).state == "ended"
+            later = session.scalar(
+                select(Take.id).where(Take.broadcast_id == self._id, Take.seq > take.seq).limit(1)
+            )
+        return ended or later is not None
 
     def _after_failure(self, take: Take, outcome: Outcome) -> None:
         self._restarts += 1
@@ -219,7 +267,6 @@ class Director:
             source = self._sources.get(take.id)
             if source is not None:
                 self._ladders[take.id] = self._choose(replace(source, gop_ms=None), None)
-                self._fresh_encoding.add(take.id)
             return
         if outcome == "slow" and ladder is not None:
             costliest = ladder.costliest()
@@ -242,8 +289,7 @@ class Director:
         if not ladder.rungs:
             self._mark_aired(take, "nothing in it that can be shown")
             return None
-        arrivals = Arrivals(first_ms, index.first_arrival_us)
-        arrivals.add([(ms, us) for ms, _, us in index.entries])
+        arrivals = _arrivals(index, first_ms)
         run, board, packager = self._set_up(take, start, ladder, source)
         publisher = Publisher(
             board,
@@ -255,7 +301,7 @@ class Director:
             bandwidth=packager.bandwidth,
             room=self._room,
         )
-        board.state = "live"
+        board.state = self._shown = "live"
         live = LiveRun(
             binary=self._tools.ffmpeg,
             plan=RunPlan(
@@ -280,7 +326,14 @@ class Director:
         with self._tools.database.transaction() as session:
             end = air.air_end(session, self._token)
         if end.last_take_id == take.id:
-            return StartPoint(end.next_msn, end.next_ticks, end.last_take_end_ticks, True)
+            before = Ladder.from_json(end.last_ladder) if end.last_ladder else None
+            return StartPoint(
+                end.next_msn,
+                end.next_ticks,
+                end.last_take_end_ticks,
+                True,
+                _encoding(before) if before else frozenset(),
+            )
         return StartPoint(end.next_msn, end.next_ticks, shown_ms * TICKS_PER_MS, False)
 
     # --- what a run needs ------------------------------------------------------------------------
@@ -320,8 +373,7 @@ class Director:
         return None
 
     def _probe(self, feed: FeedClient, index: FeedIndex, first_ms: int) -> SourceInfo:
-        arrivals = Arrivals(first_ms, index.first_arrival_us)
-        arrivals.add([(ms, us) for ms, _, us in index.entries])
+        arrivals = _arrivals(index, first_ms)
         gop_ms = arrivals.gop_ms()
         if gop_ms is None and index.closed:
             gop_ms = index.last_ms - first_ms
@@ -388,8 +440,9 @@ class Director:
             inits = air.known_inits(session, self._token)
             if start.msn == 0:
                 self._promise(session, session.get_one(Broadcast, self._id), "poster", "vod")
-        discontinuity = start.msn > 0 and (not start.same_take or take.id in self._fresh_encoding)
-        self._fresh_encoding.discard(take.id)
+        discontinuity = start.msn > 0 and not (
+            start.same_take and start.encoding == _encoding(ladder)
+        )
         packager = Packager(
             [RungSpec(r.name, "video" if r.kind == "video" else "audio") for r in ladder.rungs],
             RunTiming(
@@ -451,17 +504,7 @@ class Director:
                 frame_rate=r.frame_rate,
                 bandwidth=r.bandwidth,
                 average_bandwidth=r.average_bandwidth,
-                segments=[
-                    HeadSegment(
-                        msn=s.msn,
-                        dur=s.duration_ticks,
-                        pdt_us=s.pdt_us,
-                        init=max(0, s.init_number),
-                        disc=s.discontinuity,
-                        gap=s.gap,
-                    )
-                    for s in listed
-                ],
+                segments=head_segments(listed, target),
                 init=max((s.init_number for s in listed), default=0),
             )
         return board

@@ -3,11 +3,18 @@
 FFmpeg writes each picture rung without sound and the sound once; here every picture rung gets
 the sound as its second track, so that one variant plays alone on any phone. One pipe may be more
 than one rung (`Rung.same_as`).
+
+The packager takes sound that runs ahead for a hole in the picture, as when a phone's camera app
+goes to the background. So the pipes are merged by time: after a second in which nobody read (a
+frozen process, a slow disk) the whole sound comes at once, the picture bit by bit, and only a pipe
+that was empty when it was looked at may be left behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -18,11 +25,14 @@ from transcode.hls.packager import Packager
 from transcode.ladder import Ladder
 
 AUDIO_TRACK = 2
-# Pictures held until the sound's description has come: 10 s at 25 frames a second.
+# Pictures held until the sound's description has come, and until every rung has one: 10 s at 25
+# frames a second.
 HELD_PICTURES = 250
-# Sounds held until the first picture has: a run that starts late in a GOP decodes it all first,
-# faster than real time, while the sound is only copied. Three minutes.
+# Sounds held until every rung has a picture: three minutes.
 HELD_SOUNDS = 8_000
+AHEAD_MS = 1_000
+"""How far a pipe may be ahead of another that still gives: less than what the packager takes for a
+hole, more than what FFmpeg's queues hold, so that nothing waits while all goes well."""
 
 
 class Mixer:
@@ -45,31 +55,81 @@ class Mixer:
             name: [] for name in self._video
         }
         self._scales: dict[str, int] = {}
+        self._queues: dict[str, deque[tuple[float, InitSection | Fragment]]] = {
+            rung.name: deque() for rung in ladder.made
+        }
+        self._newest: dict[str, float] = {}
+        """Milliseconds, by pipe: how far it has been read."""
+        self._unbegun = set(self._fed)
+        """Picture pipes that have given none yet."""
         self.reached_ms: float | None = None
         """Newest frame of the leading rung on the take's timeline."""
         self.frames = 0
         """Frames of the leading rung so far."""
 
-    def feed(self, pipe: str, data: bytes) -> list[PackagerEvent | SlotReady]:
-        """Bytes from one pipe. Raises Fmp4Error, PackagerError."""
-        items = self._readers[pipe].feed(data)
-        if not items:
-            return []
-        self._note(pipe, items)
-        if pipe in self._fed:
-            return [event for name in self._fed[pipe] for event in self._picture(name, items)]
-        return self._sound_in(pipe, items)
+    def feed(self, chunks: Mapping[str, bytes]) -> list[PackagerEvent | SlotReady]:
+        """One look at all pipes: the bytes of those that had any. Raises Fmp4Error,
+        PackagerError."""
+        for pipe, data in chunks.items():
+            items = self._readers[pipe].feed(data)
+            self._queues[pipe].extend((self._time(pipe, item), item) for item in items)
+            self._note(pipe, items)
+        return self._let_go(self._limit(chunks))
 
     def flush(self, end: bool) -> list[PackagerEvent | SlotReady]:
         """The pipes have ended; see ``Packager.flush``."""
-        return self._packager.flush(end)
+        self._unbegun.clear()
+        return self._let_go(math.inf) + self._packager.flush(end)
+
+    def _time(self, pipe: str, item: InitSection | Fragment) -> float:
+        """Where an item belongs in the order of time, milliseconds."""
+        if isinstance(item, InitSection):
+            self._scales[pipe] = item.tracks[0].timescale
+            return -math.inf
+        at = self._newest.get(pipe, 0.0)
+        if item.samples:
+            at = item.samples[0].dts * 1000 / self._scales[pipe]
+            self._newest[pipe] = item.samples[-1].dts * 1000 / self._scales[pipe]
+            self._unbegun.discard(pipe)
+        return at
+
+    def _limit(self, heard: Collection[str]) -> float:
+        """Up to when items may go: those that gave something just now may have more."""
+        return min(
+            (self._newest[p] + AHEAD_MS for p in heard if p in self._newest), default=math.inf
+        )
+
+    def _let_go(self, limit: float) -> list[PackagerEvent | SlotReady]:
+        out: list[PackagerEvent | SlotReady] = []
+        while ready := [pipe for pipe in self._queues if self._may_go(pipe)]:
+            first = min(ready, key=lambda pipe: self._queues[pipe][0][0])
+            if self._queues[first][0][0] > limit:
+                break
+            _, item = self._queues[first].popleft()
+            if first in self._fed:
+                for name in self._fed[first]:
+                    out += self._picture(name, [item])
+            else:
+                out += self._sound_in(first, [item])
+        return out
+
+    def _may_go(self, pipe: str) -> bool:
+        """Frames wait until every picture pipe has one: a run that starts late in a GOP decodes
+        it all first, while what is only copied comes at once."""
+        queue = self._queues[pipe]
+        if not queue or not self._unbegun or isinstance(queue[0][1], InitSection):
+            return bool(queue)
+        limit = HELD_PICTURES if pipe in self._fed else HELD_SOUNDS
+        if len(queue) > limit:
+            missing = ", ".join(sorted(self._unbegun))
+            raise PackagerError(f"{pipe}: {len(queue)} fragments wait for {missing}, limit {limit}")
+        return False
 
     def _note(self, pipe: str, items: Sequence[InitSection | Fragment]) -> None:
         if pipe != self._leader:
             return
         for item in items:
             if isinstance(item, InitSection):
-                self._scales[pipe] = item.tracks[0].timescale
                 continue
             for sample in item.samples:
                 at = sample.dts if pipe in self._copied else sample.dts + sample.cts
@@ -109,10 +169,8 @@ class Mixer:
         held = self._held[pipe] or []
         section = next((i for i in held if isinstance(i, InitSection)), None)
         if section is None or (self._wants_sound and self._sound is None):
-            limit = HELD_PICTURES if self._sound is None else HELD_SOUNDS
-            if len(held) > limit:
-                missing = "sound" if self._sound is None else "picture"
-                raise PackagerError(f"{pipe}: {len(held)} fragments wait for {missing}")
+            if len(held) > HELD_PICTURES:
+                raise PackagerError(f"{pipe}: {len(held)} pictures wait for sound")
             return []
         self._held[pipe] = None
         if self._sound is not None:

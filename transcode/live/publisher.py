@@ -25,7 +25,7 @@ from infra.database import Database, DatabaseAway
 from infra.redis import RedisError, air_key, part_key
 from infra.storage import Storage, StorageError
 from transcode.hls.events import InitReady, PartReady, SlotReady
-from transcode.hls.head import TIMESCALE, HeadPart, encode_head
+from transcode.hls.head import TIMESCALE, HeadPart, encode_head, segment_key
 from transcode.hls.packager import init_digest
 from transcode.ladder import Rung as LadderRung
 from transcode.live.arrivals import Arrivals, steady
@@ -37,6 +37,7 @@ HEAD_SECONDS = 3600
 PART_SECONDS = 30
 QUEUE_EVENTS = 512
 RETRY_SECONDS = 0.25
+STOP_SECONDS = 5
 # Parts are kept in memory as long as a player may ask for them, to refill a wiped Redis.
 PARTS_KEPT_BYTES = 24 * 1024 * 1024
 
@@ -126,14 +127,14 @@ class Publisher:
         self._parts_bytes = 0
         self._fresh: list[tuple[str, bytes]] = []
         self._redis_lost = False
+        self._announced = False
+        self._newest_arrival_us: int | None = None
         self._abandon = threading.Event()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="put")
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
         self.failure: Exception | None = None
         self.waiting_for: str | None = None
         """What publishing waits for at the moment: "database", "storage", "disk" or None."""
-        self.published_ticks = 0
-        """End of the newest part or slot made public, on the air timeline."""
 
     def start(self) -> None:
         self._thread.start()
@@ -167,7 +168,8 @@ class Publisher:
     def stop(self) -> None:
         """End without publishing what is queued; the next run makes it again."""
         self._abandon.set()
-        self._thread.join(5)
+        if self._thread.ident is not None:
+            self._thread.join(STOP_SECONDS)
         self._pool.shutdown(wait=False)
 
     def _check(self) -> None:
@@ -177,7 +179,7 @@ class Publisher:
     def _work(self) -> None:
         try:
             while True:
-                event = self._queue.get()
+                event = self._next()
                 if event is None:
                     return
                 # Parts that came in meanwhile go out with one head.
@@ -193,6 +195,16 @@ class Publisher:
             # The outermost shell of this thread; the owner raises it again in `put`.
             log.exception("live.publisher_failed")
             self.failure = error
+
+    def _next(self) -> PublishEvent | None:
+        """The next event; Abandoned when the run has been called off meanwhile."""
+        while True:
+            if self._abandon.is_set():
+                raise Abandoned
+            try:
+                return self._queue.get(timeout=RETRY_SECONDS)
+            except queue.Empty:
+                continue
 
     def _handle(self, event: PublishEvent) -> bool:
         if isinstance(event, InitReady):
@@ -263,7 +275,9 @@ class Publisher:
             self._remember(key, event.data)
             self._fresh.append((key, event.data))
         shown = board.add_part(event.rendition, event.msn, event.head)
-        self.published_ticks = max(self.published_ticks, event.start_tick + event.head.dur)
+        if shown:
+            end = self._run.take_ms(event.start_tick + event.head.dur)
+            self._newest_arrival_us = self._arrivals.at(end)
         return shown
 
     def _describe_open(self, start_tick: int) -> None:
@@ -282,21 +296,40 @@ class Publisher:
             self._parts_bytes -= len(old)
 
     def _announce(self) -> None:
+        if self._abandon.is_set():
+            # Whoever has the broadcast now speaks for it.
+            raise Abandoned
         fresh, self._fresh = self._fresh, []
-        if self._redis_lost:
+        if self._redis_lost or self._wiped():
             fresh = list(self._parts.items())
         lost = not publish_head(self._redis, self._board, fresh, self._clock)
+        if self._newest_arrival_us is not None and not lost:
+            delay = self._clock() - self._newest_arrival_us / 1e6
+            metrics.part_publish_delay.observe(max(0.0, delay))
+            self._newest_arrival_us = None
         if lost and not self._redis_lost:
             log.warning("live.redis_away")
         elif self._redis_lost and not lost:
             log.info("live.redis_back", parts=len(fresh))
         self._redis_lost = lost
 
+    def _wiped(self) -> bool:
+        """Whether Redis forgot the head we wrote: then it forgot the parts as well."""
+        if not self._announced:
+            self._announced = True
+            return False
+        try:
+            return not self._redis.exists(air_key(self._run.token))
+        except RedisError:
+            return True
+
     # --- slots -----------------------------------------------------------------------------
 
     def _put_slot(self, event: SlotReady) -> None:
         run = self._run
-        keys = {name: f"live/{run.token}/{name}/{event.msn:08d}.m4s" for name in event.segments}
+        keys = {
+            name: segment_key(run.token, name, event.msn, run.run_id) for name in event.segments
+        }
         made = {name: s for name, s in event.segments.items() if not s.gap}
 
         def put(name: str) -> None:
@@ -373,6 +406,7 @@ class Publisher:
                 dur=slot.duration_ticks,
                 pdt_us=slot.pdt_us,
                 disc=slot.discontinuity,
+                run=slot.run_id,
                 rungs=rungs,
             )
         )
@@ -381,7 +415,6 @@ class Publisher:
             rung.bandwidth = max(rung.bandwidth, peak)
             rung.average_bandwidth = average
         self._describe_open(slot.start_ticks + slot.duration_ticks)
-        self.published_ticks = max(self.published_ticks, slot.start_ticks + slot.duration_ticks)
 
     # --- waiting for what is away ------------------------------------------------------------
 

@@ -81,6 +81,7 @@ class LiveRun:
         self._cut_msn: int | None = None
         self._cut_at = 0.0
         self._registered_msn: int | None = None
+        self._next_report = 0.0
         self.slots = 0
         """Slots handed to the publisher: a run without any was futile."""
 
@@ -115,12 +116,11 @@ class LiveRun:
         watch = RunWatch(now)
         next_look = now
         while not process.drained:
-            for chunk in process.read(POLL_SECONDS):
-                try:
-                    self._take(chunk)
-                except (Fmp4Error, PackagerError) as error:
-                    log.warning("live.packaging_failed", error=str(error))
-                    return "exited"
+            try:
+                self._take(process.read(POLL_SECONDS))
+            except (Fmp4Error, PackagerError) as error:
+                log.warning("live.packaging_failed", error=str(error))
+                return "exited"
             if self._called_off():
                 return "stopped"
             now = time.monotonic()
@@ -133,17 +133,16 @@ class LiveRun:
                     return verdict
         return None
 
-    def _take(self, chunk: Chunk) -> None:
-        if chunk.pipe == "progress":
-            for report in self._progress_reader.feed(chunk.data):
-                self._progress = report
-        elif chunk.data:
-            self._hand_over(self._mixer.feed(chunk.pipe, chunk.data))
+    def _take(self, chunks: list[Chunk]) -> None:
+        media = {chunk.pipe: chunk.data for chunk in chunks if chunk.data}
+        for report in self._progress_reader.feed(media.pop("progress", b"")):
+            self._progress = report
+        self._hand_over(self._mixer.feed(media))
 
     def _hand_over(self, events: list[PackagerEvent | SlotReady]) -> None:
         for event in events:
             if isinstance(event, InitReady | PartReady | SlotReady):
-                self._publisher.put(event, self._called_off)
+                self._publisher.put(event, self._held_up)
                 if isinstance(event, SlotReady):
                     self.slots += 1
                     self._registered_msn = event.msn
@@ -156,6 +155,14 @@ class LiveRun:
                     ticks=event.end_tick - event.start_tick,
                     dropped=event.dropped,
                 )
+
+    def _held_up(self) -> bool:
+        """Asked while publishing waits: whether to give up; the desk is told what for."""
+        now = time.monotonic()
+        if now >= self._next_report and self._publisher.waiting_for is not None:
+            self._next_report = now + LOOK_SECONDS
+            self._report(RunStatus(0.0, 0.0, 0, self._publisher.waiting_for))
+        return self._called_off()
 
     def _cut_done(self, now: float) -> bool:
         done = self._registered_msn is not None and self._registered_msn >= (self._cut_msn or 0)

@@ -17,6 +17,8 @@ BEHIND_MS = 3_000
 """Only with this much of the log unread can silence be FFmpeg's."""
 LAG_MS = 6_000
 LAG_SECONDS = 10.0
+GAIN_MS = 30
+"""What a run that is behind must gain each second: 1.03 times real time."""
 
 Verdict = Literal["fine", "stalled", "slow"]
 
@@ -58,7 +60,9 @@ class RunWatch:
         first = self._lags[0]
         if now - self._begun < LAG_SECONDS or now - first.at < LAG_SECONDS * 0.8:
             return "fine"
-        # A run that is catching up after a restart has a large lag that shrinks: let it.
-        if min(p.lag_ms for p in self._lags) > LAG_MS and lag > first.lag_ms * 0.97:
+        # A run that is catching up after a restart has a lag that shrinks, if it is a large one by
+        # a small share only: let it.
+        gained = first.lag_ms - lag
+        if min(p.lag_ms for p in self._lags) > LAG_MS and gained < (now - first.at) * GAIN_MS:
             return "slow"
         return "fine"

@@ -67,7 +67,12 @@ def cast(database: Database) -> Cast:
         prefecture = add_centre(session, "西双版纳州文化馆", level="prefecture")
         county = add_centre(session, "勐海县文化馆", parent=prefecture)
         other = add_centre(session, "勐腊县文化馆", parent=prefecture)
-        tokens = {role: issue_token(session, role=role, centre=county, now=now) for role in ROLES}
+        tokens = {
+            role: issue_token(
+                session, role=role, centre=None if role == "admin" else county, now=now
+            )
+            for role in ROLES
+        }
         outsider = issue_token(session, role="staff", centre=other, now=now)
         admin = create_user(
             session, login="admin", name="馆长", role="admin", centre=county, password=PASSWORD

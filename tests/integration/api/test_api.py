@@ -119,7 +119,8 @@ async def test_the_feed_as_redis_tells_it(
     health = {"state": "live", "bitrate_bps": 4_000_000, "fps": 25.0, "rtt_ms": None,
               "history": [[n, 1, 25.0] for n in range(200)], "unknown": 1}  # fmt: skip
     redis_client.set(feed_key(feed_id), json.dumps(health))
-    redis_client.set(live_key(str(made["id"])), json.dumps({"state": "live", "lag_ms": 300}))
+    live = {"state": "live", "lag_ms": 300, "waiting_for": "storage"}
+    redis_client.set(live_key(str(made["id"])), json.dumps(live))
     found = (await web.get(url, headers=staff)).json()
     assert (found["connected"], found["bitrate_bps"], found["live"]["lag_ms"]) == (
         True,
@@ -127,6 +128,7 @@ async def test_the_feed_as_redis_tells_it(
         300,
     )
     assert len(found["history"]) == 120
+    assert found["live"]["waiting_for"] == "storage"
     redis_client.set(feed_key(feed_id), b"not json")
     assert (await web.get(url, headers=staff)).json()["connected"] is True
 
@@ -365,6 +367,9 @@ async def test_accounts_over_the_api(web: AsyncClient, cast: Cast) -> None:
     assert (await web.get(f"{API}/me", headers=bearer)).json()["role"] == "clerk"
     listed = (await web.get(f"{API}/tokens", headers=admin)).json()["items"]
     assert token.json()["token"] not in json.dumps(listed)
+    bounded = {"role": "admin", "centre": cast.county}
+    refused = await web.post(f"{API}/tokens", json=bounded, headers=admin)
+    assert (refused.status_code, refused.json()["code"]) == (422, "token_admin_centre")
     handle = next(item["handle"] for item in listed if item["label"] == "年报")
     assert (await web.delete(f"{API}/tokens/{handle}", headers=admin)).status_code == 204
     assert (await web.get(f"{API}/me", headers=bearer)).status_code == 401

@@ -110,6 +110,9 @@ def test_accounts_and_tokens(cli: Cli) -> None:
     assert len(cli.run("admin", "token", "--role", "staff").stdout.strip()) == 22
     code, error = cli.refused("admin", "token", "--role", "king")
     assert (code, error["code"]) == (1, "role_unknown")
+    bounded = ("admin", "token", "--role", "admin", "--centre", "勐海县文化馆")
+    code, error = cli.refused(*bounded)
+    assert (code, error["code"]) == (1, "token_admin_centre")
 
 
 def test_refusals_are_one_sentence_and_misuse_is_two(cli: Cli, tmp_path: Path) -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+import pytest
 import redis
 from httpx import AsyncClient
+from sqlalchemy import update
 
+from api.app import Application
+from api.jobs import HOUSEKEEPING
 from catalog.accounts import ensure_setup_link
+from catalog.models import Broadcast
 from infra.database import Database
+from infra.jobs import enqueue
+from infra.tables import Job
 from tests.integration.api.conftest import PASSWORD, Cast
 
 OURS = {"sec-fetch-site": "same-origin"}
@@ -112,6 +119,34 @@ async def test_signed_in_elsewhere_sees_its_own_county_only(
     assert (await web.post("/desk/new", data={"title": "x"}, headers=OURS)).status_code == 403
 
 
+async def test_a_poster_is_shown_by_its_row_alone(
+    web: AsyncClient,
+    application: Application,
+    cast: Cast,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(key: str) -> None:
+        raise AssertionError(f"storage was asked for {key} inside a request")
+
+    monkeypatch.setattr(application.parts.storage, "size", asked)
+    staff = cast.bearer("staff")
+    addresses: list[str] = []
+    for title in ("元宵晚会", "端午歌会"):
+        made = await web.post("/api/v1/broadcasts", json={"title": title}, headers=staff)
+        with database.transaction() as session:
+            broadcast = session.get_one(Broadcast, made.json()["id"])
+            broadcast.state = "live"
+            if not addresses:
+                broadcast.poster_at = dt.datetime.now(dt.UTC)
+            addresses.append(f"/hls/{broadcast.media_token}/poster.jpg")
+            public = f"/api/v1/broadcasts/{broadcast.id}/public"
+        told = (await web.get(public)).json()["poster_url"]
+        assert told == (addresses[0] if len(addresses) == 1 else None)
+    home = (await web.get("/")).text
+    assert [address in home for address in addresses] == [True, False]
+
+
 async def test_public_pages_show_what_there_is(web: AsyncClient, cast: Cast) -> None:
     made = await web.post(
         "/api/v1/broadcasts",
@@ -128,3 +163,19 @@ async def test_public_pages_show_what_there_is(web: AsyncClient, cast: Cast) -> 
     assert watch.status_code == 200
     assert (await web.get("/b/nothing")).status_code == 404
     assert (await web.get("/clips/nothing")).status_code == 404
+
+
+async def test_housekeeping_is_not_on_the_desk_until_it_fails(
+    web: AsyncClient, cast: Cast, database: Database
+) -> None:
+    assert await sign_in(web, "admin", PASSWORD) == 303
+    with database.transaction() as session:
+        for kind in (*HOUSEKEEPING, "poster"):
+            enqueue(session, kind=kind, queue="vod", args={}, title=f"《{kind}》")
+    desk = (await web.get("/desk/jobs")).text
+    assert [kind for kind in (*HOUSEKEEPING, "poster") if f"《{kind}》" in desk] == ["poster"]
+    listed = await web.get("/api/v1/jobs", headers=cast.bearer("admin"))
+    assert {job["kind"] for job in listed.json()["items"]} == {*HOUSEKEEPING, "poster"}
+    with database.transaction() as session:
+        session.execute(update(Job).where(Job.kind == "compact_cleanup").values(state="failed"))
+    assert "《compact_cleanup》" in (await web.get("/desk/jobs")).text

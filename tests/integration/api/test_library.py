@@ -100,11 +100,19 @@ def test_after_the_end_it_is_the_replay(
 ) -> None:
     with database.transaction() as session:
         end_broadcast(session, shown.broadcast_id, NOW)
+    # Its last segments are still to come.
+    entry = library.lookup(shown.token)
+    assert entry is not None
+    assert entry.head is not None
+    assert (entry.state, entry.head.state, entry.final) == ("live", "live", False)
+    with database.transaction() as session:
         finalize(session, shown.broadcast_id, NOW)
     entry = library.lookup(shown.token)
     assert entry is not None
     assert entry.replay is not None
-    assert (entry.state, entry.head, entry.final) == ("ended", None, True)
+    assert entry.head is not None
+    assert (entry.state, entry.head.state, entry.final) == ("ended", "ended", True)
+    assert entry.head.renditions[0].next_msn == 40
     replay = library.replay(shown.token, "v720")
     assert replay is not None
     assert replay.ended is True

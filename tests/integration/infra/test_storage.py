@@ -564,6 +564,17 @@ def test_s3_presigned_url_reads(s3: S3Storage) -> None:
     assert s3.local_path("live/a.m4s") is None
 
 
+def test_s3_presigned_url_names_the_public_endpoint() -> None:
+    settings = Settings(
+        storage_url=f"s3://{BUCKET}/xitai",
+        s3_endpoint="http://127.0.0.1:9",
+        s3_public_endpoint="https://media.example.cn",
+    )
+    url = open_storage(settings).presign("live/a.m4s", 60)
+    assert url is not None
+    assert url.startswith(f"https://media.example.cn/{BUCKET}/xitai/live/a.m4s?")
+
+
 @pytest.mark.parametrize("url", ["ftp://x", "s3://", "file://host/x"])
 def test_unusable_storage_urls(url: str) -> None:
     with pytest.raises(ValueError, match=r"storage URL|XITAI_STORAGE_URL"):

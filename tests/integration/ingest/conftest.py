@@ -34,16 +34,18 @@ class Node:
     def url(self, key: str) -> str:
         return f"rtmp://127.0.0.1:{self.ingest.rtmp_port}/live/{key}"
 
+    def client(self, seconds: float = 5.0) -> httpx.AsyncClient:
+        """Shows the internal token."""
+        return httpx.AsyncClient(timeout=seconds, headers={"Authorization": f"Bearer {TOKEN}"})
+
     def take_url(self, take_id: str, from_ms: int = 0) -> str:
         base = f"http://127.0.0.1:{self.ingest.http_port}"
-        return f"{base}/takes/{take_id}.flv?from_ms={from_ms}&k={TOKEN}"
+        return f"{base}/takes/{take_id}.flv?from_ms={from_ms}"
 
     async def index(self, take_id: str, from_ms: int = 0) -> dict[str, object]:
         url = f"http://127.0.0.1:{self.ingest.http_port}/takes/{take_id}/index"
-        async with httpx.AsyncClient() as client:
-            answer = await client.get(
-                url, params={"from_ms": from_ms}, headers={"Authorization": f"Bearer {TOKEN}"}
-            )
+        async with self.client() as client:
+            answer = await client.get(url, params={"from_ms": from_ms})
         answer.raise_for_status()
         found: dict[str, object] = answer.json()
         found["entries"] = [IndexEntry(*entry) for entry in answer.json()["entries"]]
@@ -71,7 +73,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     ingest = Ingest(
         settings,
         token=TOKEN,
-        ledger=lambda _url: ledger,
+        ledger=lambda *_node: ledger,
         limits=Limits(idle_seconds=2.0, setup_seconds=3.0),
         disk_rules=NO_RULES,
     )

@@ -39,7 +39,7 @@ async def test_every_tag_is_in_the_log_and_every_reader_gets_it(
         early = asyncio.create_task(pusher.push(tags))
         await node.wait(lambda: node.ledger.opened)
         take = node.ledger.opened[0]
-        async with httpx.AsyncClient(timeout=20) as client:
+        async with node.client(20) as client:
             following = asyncio.create_task(client.get(node.take_url(take)))
             await early
             await pusher.finish()
@@ -78,13 +78,24 @@ async def test_a_reader_begins_at_the_keyframe_before_what_it_asks_for(
     log = node.log(meta.take_id).read_bytes()
     head = (node.folder / f"{meta.take_id}.pre").read_bytes()
     assert log.startswith(head)
-    async with httpx.AsyncClient() as client:
+    base = f"http://127.0.0.1:{node.ingest.http_port}/takes/{meta.take_id}"
+    async with node.client() as client:
         answer = await client.get(node.take_url(meta.take_id, 2500))
         assert answer.content == head + log[entries[0].offset :]
-        assert (await client.get(node.take_url("nothere000"))).status_code == 404
-        base = f"http://127.0.0.1:{node.ingest.http_port}/takes/{meta.take_id}"
-        assert (await client.get(f"{base}.flv")).status_code == 401
-        assert (await client.get(f"{base}/index?k=wrong")).status_code == 401
+        absent = await client.get(node.take_url("nothere000"))
+        assert absent.status_code == 404
+        assert (await client.get(f"{base}.flv?from_ms=-1")).status_code == 400
+        for path in ("..%2f..%2fetc", "%2e%2e", "..%252f", "a" * 400):
+            url = f"http://127.0.0.1:{node.ingest.http_port}/takes/{path}.flv"
+            assert (await client.get(url)).status_code in (400, 404)
+        for told in (answer, absent):
+            assert told.headers["X-Xitai-Node"] == (node.folder / "node").read_text()
+    async with httpx.AsyncClient() as client:
+        refused = await client.get(f"{base}.flv?k={TOKEN}")
+        assert refused.status_code == 401
+        assert refused.headers["X-Xitai-Node"] == node.ingest.node_id
+        wrong = {"Authorization": "Bearer wrong"}
+        assert (await client.get(f"{base}/index", headers=wrong)).status_code == 401
         # What FFmpeg is given opens this take, and nothing else.
         own = {"Authorization": f"Bearer {take_token(TOKEN, meta.take_id)}"}
         assert (await client.get(f"{base}.flv", headers=own)).content.startswith(head)
@@ -92,10 +103,6 @@ async def test_a_reader_begins_at_the_keyframe_before_what_it_asks_for(
         for path in ("takes/nothere000.flv", "takes/nothere000/index", "metrics"):
             other = f"http://127.0.0.1:{node.ingest.http_port}/{path}"
             assert (await client.get(other, headers=own)).status_code == 401
-        assert (await client.get(f"{base}.flv?k={TOKEN}&from_ms=-1")).status_code == 400
-        for path in ("..%2f..%2fetc", "%2e%2e", "..%252f", "a" * 400):
-            url = f"http://127.0.0.1:{node.ingest.http_port}/takes/{path}.flv?k={TOKEN}"
-            assert (await client.get(url)).status_code in (400, 404)
 
 
 async def test_a_tail_reader_gets_a_frame_at_once(node: Node, tags: list[Tag]) -> None:
@@ -105,7 +112,7 @@ async def test_a_tail_reader_gets_a_frame_at_once(node: Node, tags: list[Tag]) -
         await pusher.push(until(tags, 1000), speed=None)
         await node.wait(lambda: node.ledger.opened)
         async with (
-            httpx.AsyncClient(timeout=5) as client,
+            node.client() as client,
             client.stream("GET", node.take_url(node.ledger.opened[0])) as answer,
         ):
             pieces = answer.aiter_raw()

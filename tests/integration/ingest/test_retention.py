@@ -33,7 +33,7 @@ def shelf(tmp_path: Path) -> LogShelf:
 
 @pytest.fixture
 def book(shelf: LogShelf, database: Database) -> Iterator[TakeBook]:
-    made = TakeBook(CatalogLedger(database, "http://127.0.0.1:1"), shelf, lambda _meta: None)
+    made = TakeBook(CatalogLedger(database, "http://127.0.0.1:1", "n1"), shelf, lambda _meta: None)
     yield made
     made.close()
 
@@ -132,7 +132,7 @@ async def test_the_node_sweeps_when_it_starts(node: Node, tags: list[Tag], tmp_p
         data=tmp_path / "data", rtmp="127.0.0.1:0", ingest_http="127.0.0.1:0",
         keep_shipped_logs_hours=0,
     )  # fmt: skip
-    again = Ingest(settings, token="t", ledger=lambda _url: ledger, disk_rules=NO_RULES)
+    again = Ingest(settings, token="t", ledger=lambda *_node: ledger, disk_rules=NO_RULES)
     await again.start()
     try:
         await node.wait(lambda: not list(again.shelf.takes()))

@@ -40,6 +40,11 @@ from tests.support.publisher import (
 )
 
 
+def raw_request(take_id: str) -> bytes:
+    head = f"GET /takes/{take_id}.flv HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    return f"{head}\r\n".encode()
+
+
 async def test_a_flood_of_slow_handshakes_keeps_nobody_out(node: Node, tags: list[Tag]) -> None:
     """Row 6."""
     port = node.ingest.rtmp_port
@@ -65,7 +70,7 @@ async def test_a_second_publisher_takes_over_at_its_keyframe(node: Node, tags: l
     async with publishing(port, key) as first, publishing(port, key) as second:
         pushing = asyncio.create_task(first.push(repeat(tags)))
         await node.wait(lambda: node.ledger.opened)
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with node.client(10) as client:
             following = asyncio.create_task(client.get(node.take_url(node.ledger.opened[0])))
             keyless = [t for t in until(tags, 900) if t.ts_ms == 0 or t.payload[:1] != b"\x17"]
             keyless = [t for t in keyless if t.payload[:2] != b"\x17\x01"]
@@ -220,8 +225,7 @@ async def test_a_blocked_reader_costs_the_publisher_nothing(
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", node.ingest.http_port, limit=1
             )
-            path = f"/takes/{take}.flv?k={TOKEN}"
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            writer.write(raw_request(take))
             await reader.read(1)
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             blocked.append(writer)
@@ -266,7 +270,7 @@ async def test_a_full_disk_and_a_freed_one(tmp_path: Path, tags: list[Tag]) -> N
         ingest = Ingest(
             settings,
             token=TOKEN,
-            ledger=lambda _url: ledger,
+            ledger=lambda *_node: ledger,
             limits=Limits(),
             disk_rules=DiskRules(warn_bytes=0, log_only_bytes=0, floor_bytes=4 * MIB),
         )
@@ -352,7 +356,7 @@ async def test_memory_is_flat_over_an_hour_of_stream(node: Node, tags: list[Tag]
         await pusher.push(itertools.takewhile(lambda t: t.ts_ms < 600_000, stream), speed=None)
         await node.wait(lambda: node.ledger.opened)
         take = node.ledger.opened[0]
-        async with httpx.AsyncClient(timeout=60) as client:
+        async with node.client(60) as client:
             following = asyncio.create_task(_count(client, node.take_url(take)))
             await asyncio.sleep(1)
             before = process.memory_info().rss
@@ -384,10 +388,10 @@ async def test_readers_that_go_away_are_no_fault(
     async with publishing(node.ingest.rtmp_port, key) as pusher:
         await pusher.push(until(tags, 1000), speed=None)
         await node.wait(lambda: node.ledger.opened)
-        request = f"GET /takes/{node.ledger.opened[0]}.flv?k={TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n"
+        request = raw_request(node.ledger.opened[0])
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", node.ingest.http_port)
-            writer.write(request.encode())
+            writer.write(request)
             await reader.read(1)
             # Unread bytes make it a reset, as when a process is killed.
             writer.transport.abort()
@@ -398,7 +402,7 @@ async def test_readers_that_go_away_are_no_fault(
     # And from a log that is complete, more than the sockets' buffers hold.
     for _ in range(3):
         reader, writer = await asyncio.open_connection("127.0.0.1", node.ingest.http_port)
-        writer.write(request.encode())
+        writer.write(request)
         await reader.read(1)
         writer.transport.abort()
     await node.wait(lambda: not node.ingest.feed_server._readers, 10)

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from catalog import air
 from catalog.air import RenditionSpec, Slot, SlotSegment
 from catalog.broadcasts import close_take, create_broadcast, end_broadcast, finalize, open_take
-from catalog.models import Broadcast, Centre, InitSection, Rendition
+from catalog.models import Broadcast, Centre, InitSection, Rendition, Segment
 from infra.database import Database
 from infra.settings import Settings
 from infra.storage import Storage, open_storage
@@ -30,6 +30,7 @@ from transcode.hls.events import (
     RunTiming,
     SlotReady,
 )
+from transcode.hls.head import segment_key
 from transcode.hls.packager import Packager, init_digest, pick_part_target
 from vod.tools import Tools
 
@@ -238,7 +239,7 @@ class _Registrar:
         for name, made in event.segments.items():
             if made.gap:
                 continue
-            key = f"live/{show.token}/{name}/{event.msn:08d}.m4s"
+            key = segment_key(show.token, name, event.msn, self._run_id)
             show.storage.put_bytes(key, made.data)
             segments.append(
                 SlotSegment(
@@ -261,6 +262,16 @@ class _Registrar:
                 peak, average = packager.bandwidth(name)
                 air.set_bandwidth(session, self._ids[name], peak=peak, average=average)
         self._discontinuity = False
+
+
+def key_of(show: Show, rung: str, msn: int) -> str:
+    """Where a registered segment lies."""
+    with show.database.transaction() as session:
+        return session.scalars(
+            select(Segment.storage_key)
+            .join(Rendition, Rendition.id == Segment.rendition_id)
+            .where(Rendition.token == show.token, Rendition.name == rung, Segment.msn == msn)
+        ).one()
 
 
 def digest(data: bytes) -> str:

@@ -16,7 +16,7 @@ from infra.database import Database
 from infra.jobs import JobCancelled
 from infra.settings import Settings
 from infra.storage import NotFound
-from tests.integration.vod.show import Show, air_take, new_show
+from tests.integration.vod.show import Show, air_take, key_of, new_show
 from tests.support.media import Footage, read_beeps, read_pictures, read_sound
 from vod.clips import ClipError, give_up_clip, make_clip, request_clip
 from vod.compaction import clean_up, compact
@@ -197,7 +197,7 @@ def test_cancelled_clip_leaves_nothing(show: Show) -> None:
 
 
 def test_missing_segment_fails_and_lists_nothing(show: Show) -> None:
-    show.storage.delete(f"live/{show.token}/v360/00000002.m4s")
+    show.storage.delete(key_of(show, "v360", 2))
     with show.database.transaction() as session:
         work, _ = request_clip(
             session, broadcast_id=show.broadcast_id, in_ticks=0, out_ticks=8 * TICKS,

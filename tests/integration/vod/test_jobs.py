@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import select
 
 import vod.jobs
+from api.handlers import PERIODIC
 from catalog.models import Broadcast, Resource, Take, Work
 from infra.database import Database
 from infra.jobs import JobRunner, cancel, enqueue, try_again
 from infra.settings import Settings
 from infra.tables import Job
-from tests.integration.vod.show import Show, air_take, new_show
+from tests.integration.vod.show import Show, air_take, key_of, new_show
 from tests.support.media import Footage
 from vod.clips import make_clip, request_clip
 from vod.encode import Beat
@@ -93,6 +94,8 @@ def test_poster_is_a_picture_and_not_the_black_beginning(show: Show, runner: Job
     assert picture is not None
     assert picture.shape == (360, 640, 3)
     assert picture.mean() > 40
+    with show.database.transaction() as session:
+        assert session.get_one(Broadcast, show.broadcast_id).poster_at is not None
 
 
 def test_poster_of_a_show_without_pictures_yet_is_tried_again(
@@ -127,17 +130,21 @@ def test_clip_job(show: Show, runner: JobRunner) -> None:
     assert (result["frames"], result["frames_missing"], result["seconds"]) == (75, 0, 3.0)
 
 
-def test_clip_that_was_cancelled_while_it_waited_is_settled(show: Show) -> None:
+def test_clip_that_was_cancelled_while_it_waited_is_settled(show: Show, runner: JobRunner) -> None:
     waiting, _ = order(show)
     work_id, job_id = order(show)
+    (periodic,) = PERIODIC
     with show.database.transaction() as session:
         cancel(session, job_id)
-        assert vod.jobs.settle_clips(session) == 1
+        settling = enqueue(session, kind=periodic.kind, queue=periodic.queue, args={})
+    assert runner.look(settling.id) == "done"
+    with show.database.transaction() as session:
+        assert session.get_one(Job, settling.id).result == {"clips": 1}
     assert (state_of(show, work_id), state_of(show, waiting)) == ("failed", "making")
 
 
 def test_clip_that_failed_can_be_made_after_all(show: Show, runner: JobRunner) -> None:
-    key = f"live/{show.token}/v360/00000001.m4s"
+    key = key_of(show, "v360", 1)
     data = show.storage.get(key)
     show.storage.put_bytes(key, data[: len(data) // 2])
     work_id, job_id = order(show)

@@ -299,7 +299,10 @@ def test_live_head_from_rows_is_the_last_minute(long_show: Show) -> None:
         assert [s.msn for s in rung.segments] == list(range(THREE_HOURS - 30, THREE_HOURS))
         assert rung.next_msn == THREE_HOURS
         assert rung.open_pdt_us == START_US + THREE_HOURS * 2_000_000
-        assert b"EXT-X-PART:" not in write_live(head, rung)
+        # Four target durations of three seconds: the parts of the last six segments.
+        assert [len(s.parts) for s in rung.segments] == [0] * 24 + [4] * 6
+        assert [p.offset for p in rung.segments[-1].parts] == [0, 100_000, 200_000, 300_000]
+        assert write_live(head, rung).count(b"EXT-X-PART:") == 24
         assert write_plain(head, rung).count(b"#EXTINF") == 30
     write_multivariant(head.renditions, "live.m3u8")
     assert took < 0.5

@@ -24,10 +24,10 @@ from infra.redis import part_key
 from infra.storage.folder import FolderStorage
 from infra.storage.port import Storage
 from tests.support.edge_rig import Rig
-from tests.support.heads import FakeBroadcast
+from tests.support.heads import RUN, FakeBroadcast
 from tests.support.playlist_rules import PlaylistHistory
 from transcode.fmp4.boxes import make
-from transcode.hls.head import HeadPart
+from transcode.hls.head import HeadPart, segment_key
 from transcode.hls.playlist import write_live, write_plain
 from transcode.hls.replay import Replay, ReplayRendition, ReplaySegment
 
@@ -348,6 +348,48 @@ async def test_a_finished_recording_needs_no_redis(rig: Rig) -> None:
     assert rig.library.asked == {"lookup": 1, "replay": 1}
 
 
+async def test_nothing_comes_after_the_end(rig: Rig, show: FakeBroadcast) -> None:
+    await rig.get(LIVE)
+    rig.redis.publish(show.set_state("ended"))
+    await rig.pause()
+    ended = (await rig.get(LIVE)).body
+    show.set_state("live")
+    for _ in range(4):
+        rig.redis.publish(show.add_part())
+    rig.library.entries[TOKEN] = LibraryEntry("live", head=show.head)
+    await rig.pause()
+    await rig.later(5)
+    assert (await rig.get(LIVE)).body == ended
+
+
+@pytest.mark.parametrize("listed", ["more", "nothing"])
+@pytest.mark.parametrize("redis", ["away", "as it was"])
+async def test_an_end_that_redis_did_not_hear_of(
+    rig: Rig, show: FakeBroadcast, redis: str, listed: str
+) -> None:
+    await rig.get(LIVE)
+    if redis == "away":
+        rig.redis.cut()
+        await rig.pause()
+    held = rig.held(f"{LIVE}?_HLS_msn=3")
+    await rig.pause()
+    for _ in range(2):
+        show.add_part()
+    rows = [msgspec.structs.replace(r, parts=[]) for r in show.head.renditions]
+    head = msgspec.structs.replace(show.head, version=0, state="ended", renditions=rows)
+    rig.library.entries[TOKEN] = LibraryEntry(
+        "ended", head if listed == "more" else None, recording(True), final=True
+    )
+    await rig.later(6.5)
+    await asyncio.sleep(0.05)
+    playlist = (await rig.get(LIVE)).text
+    assert held.result().text == playlist
+    assert playlist.endswith("#EXT-X-ENDLIST\n")
+    # The parts of a segment that was never registered are not promised any more.
+    assert ("s2.m4s" in playlist) == ("p2.0.m4s" in playlist) == (listed == "more")
+    assert "v480/replay.m3u8" in (await rig.get(f"{BASE}/main.m3u8")).text
+
+
 # --- parts ------------------------------------------------------------------------------------
 
 
@@ -372,10 +414,10 @@ async def test_a_part_gone_from_redis_is_cut_out_of_its_segment(
     rig: Rig, show: FakeBroadcast
 ) -> None:
     pieces = [fragment(1000)] * 3 + [fragment(1000)[:-1] + b"x"]
-    rig.storage.put_bytes(f"live/{TOKEN}/v480/00000001.m4s", b"".join(pieces))
+    rig.storage.put_bytes(segment_key(TOKEN, "v480", 1, RUN), b"".join(pieces))
     assert (await rig.get(f"{BASE}/v480/p1.3.m4s")).body == pieces[3]
     # A file of other offsets is noticed, and nothing wrong is sent.
-    rig.storage.put_bytes(f"live/{TOKEN}/v480/00000000.m4s", b"x" + b"".join(pieces))
+    rig.storage.put_bytes(segment_key(TOKEN, "v480", 0, RUN), b"x" + b"".join(pieces))
     assert (await rig.get(f"{BASE}/v480/p0.3.m4s")).status == 404
 
 
@@ -417,7 +459,7 @@ async def test_a_hinted_part_that_never_comes(rig: Rig, show: FakeBroadcast) -> 
 
 
 async def test_segments_of_the_window_need_no_catalogue(rig: Rig, show: FakeBroadcast) -> None:
-    key = f"live/{TOKEN}/v480/00000001.m4s"
+    key = segment_key(TOKEN, "v480", 1, RUN)
     rig.storage.put_bytes(key, b"0123456789")
     assert (await rig.get(f"{BASE}/v480/s1.m4s")).body == b"0123456789"
     sent = await rig.get(f"{BASE}/v480/s1.m4s", pathsend=True)
@@ -431,10 +473,46 @@ async def test_segments_of_the_window_need_no_catalogue(rig: Rig, show: FakeBroa
     assert (await rig.get(f"{BASE}/v480/s7.m4s")).status == 404  # never registered
 
 
+async def test_segments_are_found_where_compaction_put_them(rig: Rig, show: FakeBroadcast) -> None:
+    """Not heard of the end yet, or heard of it: the small file is gone, the address answers."""
+    pieces = [fragment(1000)] * 3 + [fragment(1000)[:-1] + b"x"]
+    segment = b"".join(pieces)
+    joined = f"live/{TOKEN}/v480/replay1.mp4"
+    rig.storage.put_bytes(joined, b"before" + segment + b"after")
+    place = MediaFile(joined, 6, len(segment))
+    rig.library.files[(TOKEN, "v480", "s1.m4s")] = place
+    for state in ("live", "ended"):
+        rig.redis.publish(show.set_state(state))
+        await rig.pause()
+        for pathsend in (False, True):
+            whole = await rig.get(f"{BASE}/v480/s1.m4s", pathsend=pathsend)
+            assert (whole.status, whole.body) == (200, segment)
+        some = await rig.get(f"{BASE}/v480/s1.m4s", headers={"range": "bytes=10-19"})
+        assert (some.status, some.body) == (206, segment[10:20])
+        assert (await rig.get(f"{BASE}/v480/p1.3.m4s")).body == pieces[3]
+    # After the end the catalogue is asked first, whatever still lies about.
+    rig.storage.put_bytes(segment_key(TOKEN, "v480", 1, RUN), b"old")
+    assert (await rig.get(f"{BASE}/v480/s1.m4s")).body == segment
+
+
+async def test_a_place_that_no_longer_holds_is_asked_for_again(rig: Rig) -> None:
+    rig.library.entries[TOKEN] = LibraryEntry("ended", replay=recording(True), final=True)
+    old, new = f"live/{TOKEN}/v480/00000001-1.m4s", f"live/{TOKEN}/v480/replay1.mp4"
+    rig.storage.put_bytes(old, b"segment")
+    rig.library.files[(TOKEN, "v480", "s1.m4s")] = MediaFile(old)
+    assert (await rig.get(f"{BASE}/v480/s1.m4s")).body == b"segment"
+    rig.storage.put_bytes(new, b"the segment")
+    rig.storage.delete(old)
+    rig.library.files[(TOKEN, "v480", "s1.m4s")] = MediaFile(new, 4, 7)
+    assert (await rig.get(f"{BASE}/v480/s1.m4s")).body == b"segment"
+    rig.storage.delete(new)
+    assert (await rig.get(f"{BASE}/v480/s1.m4s")).status == 404
+
+
 async def test_segments_of_the_live_edge_are_sent_from_memory(
     rig: Rig, show: FakeBroadcast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rig.storage.put_bytes(f"live/{TOKEN}/v480/00000001.m4s", b"0123456789")
+    rig.storage.put_bytes(segment_key(TOKEN, "v480", 1, RUN), b"0123456789")
     path = f"{BASE}/v480/s1.m4s"
     first = await rig.get(path, pathsend=True)
     assert first.path is not None
@@ -477,7 +555,7 @@ async def test_ranges(
     body: bytes | None,
     content_range: str | None,
 ) -> None:
-    rig.storage.put_bytes(f"live/{TOKEN}/v480/00000001.m4s", b"0123456789")
+    rig.storage.put_bytes(segment_key(TOKEN, "v480", 1, RUN), b"0123456789")
     await rig.get(LIVE)
     began = time.perf_counter()
     answer = await rig.get(f"{BASE}/v480/s1.m4s", headers={"range": asked}, pathsend=True)

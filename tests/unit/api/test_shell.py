@@ -12,9 +12,13 @@ from infra.settings import Settings
 
 
 async def seen(
-    headers: dict[str, str], *, trusted: tuple[str, ...] = (), peer: str = "10.0.0.1"
+    headers: dict[str, str] | list[tuple[str, str]],
+    *,
+    trusted: tuple[str, ...] = (),
+    peer: str = "10.0.0.1",
 ) -> dict[str, Any]:
     """The scope the application gets."""
+    lines = headers if isinstance(headers, list) else list(headers.items())
     found: dict[str, Any] = {}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -34,7 +38,7 @@ async def seen(
         "path": "/static/x",
         "scheme": "http",
         "client": (peer, 1),
-        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+        "headers": [(k.encode(), v.encode()) for k, v in lines],
     }
     await Shell(app, trusted_proxies=trusted)(scope, receive, send)
     return found
@@ -57,6 +61,27 @@ async def test_the_client_behind_a_proxy(
 ) -> None:
     found = await seen({"x-forwarded-for": forwarded}, trusted=trusted)
     assert found["client"][0] == client
+
+
+@pytest.mark.parametrize(
+    ("lines", "client"),
+    [
+        # The client's own line, then the one our proxy added.
+        (("1.1.1.1", "203.0.113.9"), "203.0.113.9"),
+        (("1.1.1.1, 2.2.2.2", "203.0.113.9, 10.9.9.9", "10.8.8.8"), "203.0.113.9"),
+        (("203.0.113.9", ""), "203.0.113.9"),
+    ],
+)
+async def test_forwarded_lines_are_one_list(lines: tuple[str, ...], client: str) -> None:
+    headers = [("x-forwarded-for", line) for line in lines]
+    found = await seen(headers, trusted=("10.0.0.0/8",))
+    assert found["client"][0] == client
+
+
+async def test_the_last_word_on_the_scheme_counts() -> None:
+    headers = [("x-forwarded-proto", "https"), ("x-forwarded-proto", "https, http")]
+    found = await seen([*headers, ("host", "stage.cn")], trusted=("10.0.0.1",))
+    assert found["asked"] == "http://stage.cn"
 
 
 async def test_the_scheme_is_the_proxys_word_if_it_is_trusted() -> None:

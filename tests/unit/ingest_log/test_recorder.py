@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import NoReturn
 
 import pytest
 
 from ingest import flv
+from ingest import log as log_module
 from ingest.log import read_index
 from ingest.publisher import CUTS_MAX, EARLY_MAX
 from ingest.rtmp.events import MediaTag
@@ -205,3 +207,54 @@ def test_no_files_are_left_when_a_take_cannot_begin(
     monkeypatch.undo()
     stage.play(show(3, start_ms=1000))
     assert len(stage.owner.opened) == 1
+
+
+def test_a_cut_that_finds_no_room_is_an_interruption(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.play([*headers(), *show(1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(log_module, "_create", _no_descriptors)
+        stage.now += 0.04
+        changed = MediaTag(flv.VIDEO, 1000, OTHER_AVC_HEADER)
+        stage.play([changed, *show(1, start_ms=1000)])
+    [meta] = stage.metas
+    assert (meta.ended_by, meta.drop) == ("disk_error", True)
+    assert stage.recorder.log is None
+    assert len(stage.owner.opened) == 1
+    stage.now += 0.04
+    stage.play(show(2, start_ms=2000))
+    assert len(stage.owner.opened) == 2
+
+
+def test_a_newcomer_without_room_takes_nothing_over(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "_create", _no_descriptors)
+    stage.play([*headers(), *show(1)])
+    assert stage.owner.begins == 0
+    assert stage.recorder.failure == "disk_error"
+
+
+def _no_descriptors(*_args: object) -> NoReturn:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_names_are_synced_with_the_first_bytes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power loss must not take the names of files whose bytes were synced."""
+    synced: list[str] = []
+    monkeypatch.setattr(log_module, "sync_file", lambda path, _flags=0: synced.append(path.name))
+    stage.play([*headers(), *show(1)])
+    log = stage.owner.opened[0]
+    log.flush()
+    assert synced == []  # never in the event loop
+    log.sync(checkpoint=True)
+    names = [log.files.pre.name, stage.folder.name]
+    assert synced == names
+    stage.now += 0.04
+    stage.play(show(1, start_ms=1000))
+    log.flush()
+    log.sync(checkpoint=False)
+    assert synced == names

@@ -82,6 +82,39 @@ def test_a_take_that_was_booked_is_left_alone(stage: Stage) -> None:
     assert recover(LogShelf(stage.folder)) == []
 
 
+@pytest.mark.parametrize("left", ["empty meta", "no meta", "nothing beside the log but an index"])
+def test_a_lost_meta_is_made_anew_from_the_log(stage: Stage, left: str) -> None:
+    whole = crash(stage)
+    files = stage.files()
+    head = files.pre.read_bytes()
+    if left == "empty meta":
+        files.meta.write_bytes(b"")
+    else:
+        files.meta.unlink()
+    if left.startswith("nothing"):
+        files.pre.unlink()
+    files.flv.write_bytes(whole + bytes(700))
+    shelf = LogShelf(stage.folder)
+    [meta] = recover(shelf)
+    assert files.flv.read_bytes() == whole
+    assert files.pre.read_bytes() == head
+    assert (meta.counts.video_frames, meta.counts.last_video_ms) == (150, 5960)
+    assert (meta.state, meta.ended_by, meta.drop) == ("closed", ENDED_BY, True)
+    assert meta.first_arrival_us == WALL_US
+    assert (meta.codecs["video"], meta.codecs["audio"]) == ("h264", "aac")
+    assert list(shelf.readable()) == [meta.take_id]
+
+
+def test_a_log_of_zeros_is_not_said_to_be_here(stage: Stage) -> None:
+    whole = crash(stage)
+    files = stage.files()
+    files.meta.write_bytes(b"")
+    files.flv.write_bytes(bytes(len(whole)))
+    shelf = LogShelf(stage.folder)
+    assert recover(shelf) == []
+    assert list(shelf.readable()) == []
+
+
 def test_a_log_without_meta_is_not_touched(tmp_path: Path) -> None:
     shelf = LogShelf(tmp_path)
     stray = tmp_path / "abcdef0123.flv"

@@ -34,6 +34,10 @@ def same(text: str) -> str:
         ({"codes": ("no_audio",), "audio_codec": None}, "bad", "没有声音"),
         ({"codes": ("keyframe_interval_long",), "key_interval_ms": 9_000}, "warn", "9 秒"),
         ({"codes": ("disk_log_only",)}, "bad", "暂停生成回看"),
+        ({"codes": ("waiting_storage",)}, "bad", "存储暂时写不进去，观众画面会停住"),
+        # It lags because it waits: one reason, not two.
+        ({"codes": ("waiting_database",), "lag_ms": 20_000}, "bad", "数据库暂时连不上"),
+        ({"codes": ("waiting_disk",)}, "bad", "磁盘快满了，观众画面会停住"),
         ({"codes": ("unheard_of",)}, "warn", "unheard_of"),
     ],
 )

@@ -469,3 +469,26 @@ def test_bandwidth_is_of_whole_segments() -> None:
     packager.feed("v", [video_init(), *fragments(video_samples(Fraction(25), 5, 50))])
     peak, average = packager.bandwidth("v")
     assert 0 < average <= peak
+
+
+def bandwidth(*seconds: float) -> int:
+    """Peak of a run whose segments, of 10 000 bytes and more each, last so long."""
+    frames, at = [], 0
+    for length in seconds:
+        end = at + round(length * 1000)
+        for start in range(at, end, 40):
+            data = b"v" * (10_000 if start == at else 1)
+            frames.append(Sample(1, start, 0, 40, start == at, data))
+        at = end
+    packager = Packager([RungSpec("v", "video")], timing(), ResumePoint(0, 0))
+    packager.feed("v", [video_init(), *fragments(frames)])
+    packager.flush(end=True)
+    return packager.bandwidth("v")[0]
+
+
+def test_a_short_last_segment_is_no_peak() -> None:
+    """Two frames at the end of a take would be a megabit a second."""
+    usual = bandwidth(2, 2, 2)
+    assert 40_000 < usual < 50_000
+    assert bandwidth(2, 2, 2, 0.08) == usual
+    assert bandwidth(0.08) > 1_000_000, "while there is nothing else, it is all one knows"

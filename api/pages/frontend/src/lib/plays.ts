@@ -103,7 +103,8 @@ class Outbox {
 
   private body(keys: string[]): string {
     const events = keys.map((key) => this.read(key)).filter((text) => text !== null);
-    return `{"events":[${events.join(',')}]}`;
+    // A clock that is wrong is put right by how far off it was on sending.
+    return `{"sent_at_ms":${Date.now()},"events":[${events.join(',')}]}`;
   }
 
   private read(key: string): string | null {
