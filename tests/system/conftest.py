@@ -11,6 +11,7 @@ import pytest
 
 from bench.hls_client import MediaPlaylist
 from bench.instance import Instance
+from bench.replay import Measured, end_and_measure
 from tests.support.media import Footage, make_footage
 from tests.support.playlist_watch import PlaylistWatch
 from tests.support.show import Show
@@ -25,6 +26,7 @@ class Over:
     """A show that has ended. ``numbers``: its frames, for each stretch of one encoding."""
 
     show: Show
+    measured: Measured
     playlist: MediaPlaylist
     numbers: list[list[int | None]]
 
@@ -72,8 +74,8 @@ def over(
     time.sleep(GAP_SECONDS)
     live.publish(halves[1])
     time.sleep(6)
-    live.end()
+    measured = end_and_measure(live.instance, live.made)
     live.drop()
     playlist = live.final_replay()
     assert watch.wait_ended(15), "no ENDLIST"
-    return Over(live, playlist, live.numbers(playlist, tmp_path_factory.mktemp("replay")))
+    return Over(live, measured, playlist, live.numbers(playlist, tmp_path_factory.mktemp("replay")))

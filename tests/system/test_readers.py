@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from bench.replay import PLAYABLE_SECONDS
 from tests.support.playlist_watch import PlaylistWatch
 from tests.support.readers import need_gstreamer, with_ffmpeg, with_gstreamer
 from tests.support.show import Show
@@ -48,6 +49,11 @@ def test_what_was_aired_is_whole(over: Over) -> None:
     assert [stretch[0] for stretch in over.numbers] == [0, SECOND_HALF]
     for stretch in over.numbers:
         _in_order(stretch, at_least=50)
+
+
+def test_the_replay_is_there_when_the_show_has_ended(over: Over) -> None:
+    print(over.measured)
+    assert over.measured.playable <= PLAYABLE_SECONDS
 
 
 @pytest.mark.parametrize("reader", READERS)

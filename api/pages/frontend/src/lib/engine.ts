@@ -77,7 +77,9 @@ export class Engine {
     private readonly events: EngineEvents,
   ) {
     window.setInterval(() => this.watch(), 1000);
-    video.addEventListener('timeupdate', () => this.moved());
+    video.addEventListener('timeupdate', () => {
+      if (!video.seeking) this.moved();
+    });
     window.addEventListener('online', () => this.retry(0));
   }
 
@@ -235,11 +237,12 @@ export class Engine {
   /** Once a second: is it moving, and is it where it should be? */
   private watch(): void {
     const { video } = this;
-    if (!this.loading || video.paused || video.ended || video.seeking) {
-      if (!video.seeking) this.movedAt = performance.now();
+    if (!this.loading || video.paused || video.ended) {
+      this.movedAt = performance.now();
       return;
     }
-    if (video.currentTime !== this.lastTime) {
+    // A seek that never ends is a stall like any other: hls.js's own nudge may begin one.
+    if (video.currentTime !== this.lastTime && !video.seeking) {
       this.lastTime = video.currentTime;
       this.moved();
       this.closeUp();
