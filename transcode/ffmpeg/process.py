@@ -136,10 +136,6 @@ class FFmpegProcess:
         for line in lines:
             self._stderr_tail.append(line[:_STDERR_LINE_MAX].decode("utf-8", "replace"))
 
-    def interrupt(self) -> None:
-        """Ask it to finish its files and go."""
-        self._signal(signal.SIGINT)
-
     def kill(self) -> None:
         """End it now, stopped (SIGSTOP) or not."""
         self._signal(signal.SIGKILL)
