@@ -24,9 +24,8 @@ GAP_SECONDS = 4.0
 FPS = 25
 # The first frames' numbers tell which of the encoder's three sessions is on the screen.
 SECOND, THIRD, BEYOND = 5_000, 10_000, 15_000
-BACK_WITHIN = 30.0
-"""Seconds from the encoder's return to its picture on the screen; the page builds its player anew
-after ten seconds of stall, which a busy machine may need."""
+BACK_WITHIN = 20.0
+"""Seconds from the encoder's return to its picture on the screen."""
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -35,10 +34,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 def browser() -> Iterator[Browser]:
     with chromium_browser() as running:
         yield running
-
-
-PLAYS_ON_WITHIN = 15.0
-"""Two seconds of picture, on a machine that does everything else of the show as well."""
 
 
 @dataclass
@@ -64,17 +59,14 @@ def sessions(ffmpeg: str, media_folder: Path) -> Sessions:
 
 
 def _plays_on(viewer: Viewer, low: int, high: int) -> None:
-    """Time passes, and new frames of this session come to the screen."""
+    """Three seconds of it: time passes, and new frames of this session are on the screen."""
     before, at = viewer.number(), viewer.position()
+    viewer.page.wait_for_timeout(3_000)
+    after = viewer.number()
     assert before is not None
-    assert low <= before < high
-    deadline = time.monotonic() + PLAYS_ON_WITHIN
-    while True:
-        viewer.page.wait_for_timeout(1_000)
-        after = viewer.number()
-        if after is not None and before < after < high and viewer.position() > at + 2:
-            return
-        assert time.monotonic() < deadline, f"frame {before} before, {after} after"
+    assert after is not None
+    assert low <= before < after < high
+    assert viewer.position() > at + 2
 
 
 def _live(viewer: Viewer, show: Show) -> None:
