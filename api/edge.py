@@ -49,21 +49,18 @@ class Edge:
         self._preflight = Reply(204, PREFLIGHT, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ready = self._ready.get(scope.get("path"))
-        if (
-            ready is not None
-            and scope.get("method") == "GET"
-            and not scope["query_string"]
-            and b"%" not in scope["raw_path"]
-            and not (ready.ranged and has_range(scope))
-        ):
-            ready.hits += 1
-            if ready.pieces:
+        # By the path as it was sent: an escaped one is another path, and finds nothing here.
+        ready = self._ready.get(scope.get("raw_path"))
+        if ready is not None and not scope["query_string"] and scope["method"] == "GET":
+            if not ready.ranged:
+                ready.hits += 1
+                await send(ready.start)
+                await send(ready.body)
+                return
+            if not has_range(scope):
+                ready.hits += 1
                 await self._media.send_hot(ready, send)
                 return
-            await send(ready.start)
-            await send(ready.body)
-            return
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await self._app(scope, receive, send)
             return

@@ -256,7 +256,7 @@ class EdgeMedia:
     async def send_hot(self, ready: Ready, send: Send) -> None:
         """Send a segment from memory, or as a file while too much is on its way already."""
         await send(ready.start)
-        if self._on_the_way + ready.size > MAX_HOT_ON_THE_WAY:
+        if not ready.pieces or self._on_the_way + ready.size > MAX_HOT_ON_THE_WAY:
             await send(ready.body)
             return
         self._on_the_way += ready.size

@@ -169,7 +169,7 @@ class Stream:
         self.blocked = False
         self.replies: dict[tuple[str, str], Reply] = {}
         self.groups: dict[tuple[str, int, int | None], _Group] = {}
-        self.ready: dict[str, Ready] = {}
+        self.ready: dict[bytes, Ready] = {}
 
     @property
     def off_air(self) -> bool:
@@ -273,7 +273,7 @@ class EdgeState:
         self._is_blocked = is_blocked
         self._clock = clock
         self.streams: dict[str, Stream] = {}
-        self.ready: dict[str, Ready] = {}
+        self.ready: dict[bytes, Ready] = {}
         """Answers by path, of streams on the air; each change of a stream takes its own away."""
         self._loading: dict[str, asyncio.Task[Stream | None]] = {}
         self._missing: OrderedDict[str, float] = OrderedDict()
@@ -483,8 +483,9 @@ class EdgeState:
         is not on the air."""
         if stream.state != "live" or self.streams.get(stream.token) is not stream:
             return False
-        self.ready[path] = ready
-        stream.ready[path] = ready
+        raw = path.encode()
+        self.ready[raw] = ready
+        stream.ready[raw] = ready
         return True
 
     def _not_ready(self, stream: Stream) -> None:

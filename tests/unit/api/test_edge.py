@@ -81,10 +81,10 @@ async def test_a_head_is_rendered_once_and_replaced_by_the_next(
     first = await rig.get(LIVE)
     again = await rig.get(LIVE)
     assert again.body is first.body or again.body == first.body
-    assert LIVE in rig.state.ready
+    assert LIVE.encode() in rig.state.ready
     rig.redis.publish(show.add_part())
     await rig.pause()
-    assert LIVE not in rig.state.ready
+    assert LIVE.encode() not in rig.state.ready
     assert (await rig.get(LIVE)).body == write_live(show.head, show.head.renditions[0])
 
 
