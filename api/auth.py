@@ -15,6 +15,7 @@ from api.pages.guard import SESSION_COOKIE, ForeignPost, same_origin
 from api.parts import Parts, parts_of
 from api.rights import Action, covers, may
 from catalog.accounts import Identity, identity_of
+from catalog.audit import Actor
 from catalog.centres import get_centre, home_centre
 from catalog.models import Broadcast, Centre
 
@@ -59,6 +60,11 @@ def caller(request: Request, session: Db) -> Identity:
 
 
 Caller = Annotated[Identity, Depends(caller)]
+
+
+def actor(who: Identity, via: str = "api") -> Actor:
+    """The caller as the catalogue knows people."""
+    return Actor(who.user_id, who.name, who.role, who.centre_path, who.contract, via)
 
 
 def require(action: Action) -> Callable[[Identity], Identity]:

@@ -13,9 +13,28 @@ Action = Literal[
     "job.steer",
     "minutes.export",
     "account.manage",
+    "resource.see",
+    "resource.change",
+    "resource.withdraw",
+    "resource.package",
+    "review.decide",
+    "takedown",
+    "genre.change",
+    "audit.see",
+    "quality.see",
+    "outside.enter",
+    "plan.see",
+    "plan.change",
+    "entry.set",
+    "return.see",
+    "return.freeze",
+    "webhook.manage",
 ]
 
-_ALL_STAFF: Final = frozenset({"studio", "staff", "reviewer", "supervisor", "clerk", "admin"})
+_REVIEWERS: Final = frozenset({"reviewer_1", "reviewer_2", "reviewer_3"})
+_ALL_STAFF: Final = _REVIEWERS | {"studio", "staff", "supervisor", "clerk", "admin"}
+_OWN: Final = _ALL_STAFF - {"studio"}
+"""The centres' own people: a contracted studio sees its contract's footage, and no figures."""
 
 RIGHTS: Final[dict[Action, frozenset[str]]] = {
     "broadcast.see": _ALL_STAFF,
@@ -25,8 +44,25 @@ RIGHTS: Final[dict[Action, frozenset[str]]] = {
     "clip.make": frozenset({"studio", "staff", "admin"}),
     "job.see": _ALL_STAFF,
     "job.steer": frozenset({"staff", "admin"}),
-    "minutes.export": _ALL_STAFF - {"studio"},
+    "minutes.export": _OWN,
     "account.manage": frozenset({"admin"}),
+    "resource.see": _ALL_STAFF,
+    "resource.change": frozenset({"studio", "staff", "admin"}),
+    "resource.withdraw": frozenset({"staff", "admin"}),
+    "resource.package": frozenset({"staff", "clerk", "admin"}),
+    # Which of the three steps, and that they are three people, the review itself checks.
+    "review.decide": _REVIEWERS | {"admin"},
+    "takedown": frozenset({"staff", "supervisor", "admin"}),
+    "genre.change": frozenset({"staff", "admin"}),
+    "audit.see": frozenset({"supervisor", "clerk", "admin"}),
+    "quality.see": _OWN,
+    "outside.enter": frozenset({"staff", "admin"}),
+    "plan.see": _OWN,
+    "plan.change": frozenset({"staff", "supervisor", "admin"}),
+    "entry.set": frozenset({"staff", "clerk", "admin"}),
+    "return.see": _OWN,
+    "return.freeze": frozenset({"staff", "supervisor", "clerk", "admin"}),
+    "webhook.manage": frozenset({"admin"}),
 }
 
 

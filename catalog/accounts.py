@@ -31,6 +31,7 @@ TOKEN_DAYS_MAX = 3650
 LOGIN_MIN, LOGIN_MAX = 2, 64
 NAME_MAX = 100
 LABEL_MAX = 100
+CONTRACT_MAX = 100
 PASSWORD_MIN, PASSWORD_MAX = 10, 200
 
 # A use is noted at most this often, so that reading a page is not a write.
@@ -47,6 +48,8 @@ class Identity:
     centre_id: str | None
     centre_name: str | None
     centre_path: str | None
+    contract: str = ""
+    """Of a studio: the contract whose footage is all it sees."""
 
 
 @cache
@@ -85,7 +88,14 @@ def check_password(password: str, login: str) -> None:
 
 
 def create_user(
-    session: Session, *, login: str, name: str, role: str, centre: Centre, password: str
+    session: Session,
+    *,
+    login: str,
+    name: str,
+    role: str,
+    centre: Centre,
+    password: str,
+    contract: str = "",
 ) -> User:
     """A new account. Raises Refused for what it cannot keep or what is taken."""
     login = clean_login(login)
@@ -102,6 +112,7 @@ def create_user(
         login=login,
         display_name=name,
         role=role,
+        contract=contract.strip()[:CONTRACT_MAX],
         password_hash=_hasher().hash(password),
     )
     session.add(user)
@@ -190,6 +201,7 @@ def issue_token(
     now: dt.datetime,
     user: User | None = None,
     label: str = "",
+    contract: str = "",
     days: int = TOKEN_DAYS,
 ) -> str:
     """An API token with a role over a centre's subtree (None: all centres); told only once."""
@@ -209,6 +221,7 @@ def issue_token(
         role=role,
         centre_id=centre.id if centre else None,
         label=label.strip()[:LABEL_MAX],
+        contract=contract.strip()[:CONTRACT_MAX],
     )
 
 
@@ -222,6 +235,7 @@ def _issue(
     role: str | None = None,
     centre_id: str | None = None,
     label: str = "",
+    contract: str = "",
 ) -> str:
     secret = secret_token()
     session.add(
@@ -232,6 +246,7 @@ def _issue(
             role=role,
             centre_id=centre_id,
             label=label,
+            contract=contract,
             expires_at=now + dt.timedelta(days=days),
         )
     )
@@ -288,6 +303,7 @@ def identity_of(session: Session, secret: str, kind: str, now: dt.datetime) -> I
         centre_id=centre.id if centre else None,
         centre_name=centre.name if centre else None,
         centre_path=None if everywhere or centre is None else centre.path,
+        contract=found.contract or (user.contract if user else ""),
     )
 
 

@@ -26,6 +26,7 @@ from api.present import read_feed, tell_ingest
 from api.rights import Action, covers, may
 from api.sentences import sentence
 from catalog import accounts, broadcasts
+from catalog.audit import Actor
 from catalog.centres import centres_within, find_centre
 from catalog.errors import Refused
 from catalog.minutes import TICKS_A_MS
@@ -49,6 +50,11 @@ class Person(view.User):
 
     centre_id: str | None = None
     centre_path: str | None = None
+    contract: str = ""
+
+    def actor(self) -> Actor:
+        """This person as the catalogue knows people."""
+        return Actor(self.id, self.name, self.role, self.centre_path, self.contract)
 
 
 class Backend:
@@ -73,7 +79,9 @@ class Backend:
     def config(self) -> view.PageConfig:
         return self._config
 
-    async def _do(self, work: Callable[[Session], T]) -> T:
+    async def run(self, work: Callable[[Session], T]) -> T:
+        """One transaction in a thread of its own. Raises TruthAway."""
+
         def run() -> T:
             with self._parts.database.transaction() as session:
                 return work(session)
@@ -134,9 +142,10 @@ class Backend:
                 centre=None if everywhere else found.centre_name,
                 centre_id=found.centre_id,
                 centre_path=found.centre_path,
+                contract=found.contract,
             )
 
-        return await self._do(work)
+        return await self.run(work)
 
     async def sign_in(
         self, login: str, password: str, client: str
@@ -151,13 +160,13 @@ class Backend:
             self._brake.passed(login, client)
             return _signed_in(accounts.open_session(session, user, _now()))
 
-        return await self._do(work)
+        return await self.run(work)
 
     async def sign_out(self, session_token: str) -> None:
-        await self._do(lambda session: accounts.close_session(session, session_token))
+        await self.run(lambda session: accounts.close_session(session, session_token))
 
     async def setup_open(self, setup_token: str) -> bool:
-        return await self._do(lambda session: accounts.setup_open(session, setup_token, _now()))
+        return await self.run(lambda session: accounts.setup_open(session, setup_token, _now()))
 
     async def setup(self, setup_token: str, form: view.SetupForm) -> view.SignedIn | FormErrors:
         def work(session: Session) -> view.SignedIn:
@@ -173,7 +182,7 @@ class Backend:
             return _signed_in(accounts.open_session(session, user, _now()))
 
         try:
-            return await self._do(work)
+            return await self.run(work)
         except Refused as error:
             return _form_errors(error)
 
@@ -185,7 +194,7 @@ class Backend:
         def work(session: Session) -> tuple[view.BroadcastCard, ...]:
             return cards.desk_list(session, person.centre_path)
 
-        return await self._do(work)
+        return await self.run(work)
 
     async def centres(self, user: view.User) -> tuple[view.Centre, ...]:
         person = _person(user)
@@ -196,7 +205,7 @@ class Backend:
             found.sort(key=lambda centre: centre.id != person.centre_id)
             return tuple(view.Centre(centre.id, centre.name) for centre in found)
 
-        return await self._do(work)
+        return await self.run(work)
 
     async def create_broadcast(
         self, user: view.User, form: view.BroadcastForm
@@ -237,7 +246,7 @@ class Backend:
                 ),
             )
 
-        return await self._do(work)
+        return await self.run(work)
 
     async def rotate_key(self, user: view.User, broadcast_id: str) -> view.PushAddress:
         person = _allowed(user, "broadcast.make")
@@ -247,7 +256,7 @@ class Backend:
             broadcast = _find(session, person, broadcast_id)
             return view.PushAddress(address, broadcasts.rotate_key(session, broadcast.id))
 
-        return await self._do(work)
+        return await self.run(work)
 
     async def end_broadcast(self, user: view.User, broadcast_id: str) -> None:
         person = _allowed(user, "broadcast.end")
@@ -258,7 +267,7 @@ class Backend:
             redis = self._parts.redis
             after_commit(session, lambda: tell_ingest(redis, "end", broadcast.id))
 
-        await self._do(work)
+        await self.run(work)
         self._keep.forget(("b", broadcast_id))
         self._keep.forget("home")
 
@@ -288,7 +297,7 @@ class Backend:
             found = jobs.listed(session, person.centre_path, housekeeping=False, limit=100)
             return tuple(cards.job_row(row, now) for row in found)
 
-        return await self._do(work)
+        return await self.run(work)
 
     async def retry_job(self, user: view.User, job_id: str) -> None:
         person = _allowed(user, "job.steer")
@@ -302,7 +311,7 @@ class Backend:
 
     async def _form(self, work: Callable[[Session], T]) -> T | FormErrors:
         try:
-            return await self._do(work)
+            return await self.run(work)
         except Refused as error:
             return _form_errors(error)
         except broadcasts.BroadcastError as error:
@@ -315,7 +324,7 @@ class Backend:
 
     async def _steer(self, work: Callable[[Session], object]) -> None:
         try:
-            await self._do(work)
+            await self.run(work)
         except Problem as error:
             if error.code == "job_not_found":
                 raise NotFound from error

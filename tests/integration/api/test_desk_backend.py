@@ -98,7 +98,10 @@ async def test_signed_in_elsewhere_sees_its_own_county_only(
         "/api/v1/broadcasts", json={"title": "元宵晚会"}, headers=cast.bearer("staff")
     )
     with database.transaction() as session:
-        for login, role, centre in (("far", "staff", cast.other), ("eye", "reviewer", cast.county)):
+        for login, role, centre in (
+            ("far", "staff", cast.other),
+            ("eye", "reviewer_1", cast.county),
+        ):
             create_user(
                 session,
                 login=login,

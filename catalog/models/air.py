@@ -1,4 +1,4 @@
-"""The rows of the catalogue: one table a class, in the order footage flows through them.
+"""What is broadcast: programmes, feeds, takes, and the air list with its segments.
 
 Ticks are integers of 1/90 000 s on a broadcast's air timeline; ``*_ms`` are milliseconds on a
 take's own timeline; ``*_us`` are microseconds since 1970 UTC; other times are timestamptz.
@@ -24,70 +24,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from catalog.models.people import Centre
 from infra.tables import Base, enum_check
 
 TIMESCALE = 90_000
 """Ticks per second of the air timeline."""
 
-
-# --- who -----------------------------------------------------------------------------------
-
-
-class Centre(Base):
-    """A culture centre; a tree of province, prefecture, county and station."""
-
-    __tablename__ = "centres"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    parent_id: Mapped[str | None] = mapped_column(ForeignKey("centres.id"), index=True)
-    name: Mapped[str] = mapped_column(String(200))
-    level: Mapped[str] = mapped_column(String(20), server_default="county")
-    path: Mapped[str] = mapped_column(Text, unique=True)
-    """Ids from the root down, joined and ended by '/': a subtree is a prefix."""
-    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
-
-
-ROLES = ("viewer", "studio", "staff", "reviewer", "supervisor", "clerk", "admin")
-
-
-class User(Base):
-    """A person who signs in."""
-
-    __tablename__ = "users"
-    __table_args__ = (enum_check("role", ROLES, "role"),)
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    centre_id: Mapped[str] = mapped_column(ForeignKey("centres.id"), index=True)
-    login: Mapped[str] = mapped_column(String(64), unique=True)
-    display_name: Mapped[str] = mapped_column(String(100))
-    role: Mapped[str] = mapped_column(String(20))
-    password_hash: Mapped[str] = mapped_column(Text)
-    disabled_at: Mapped[dt.datetime | None]
-    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
-
-    centre: Mapped[Centre] = relationship()
-
-
-class Credential(Base):
-    """A hashed secret that stands for someone: a signed-in browser, an API token, a set-up link."""
-
-    __tablename__ = "credentials"
-    __table_args__ = (enum_check("kind", ("session", "token", "setup"), "kind"),)
-
-    secret_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(10))
-    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    role: Mapped[str | None] = mapped_column(String(20))
-    centre_id: Mapped[str | None] = mapped_column(ForeignKey("centres.id"))
-    label: Mapped[str] = mapped_column(String(100), server_default="")
-    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
-    expires_at: Mapped[dt.datetime | None]
-    used_at: Mapped[dt.datetime | None]
-
-
-# --- what is broadcast -----------------------------------------------------------------------
-
 BROADCAST_STATES = ("ready", "live", "interrupted", "ended", "cancelled")
+
+
+STANDINGS = ("own", "linked", "reshown", "test")
+"""own: 一场 of this centre; linked: relays another's signal (联动); reshown: shown again (重播);
+test: counts nothing."""
 
 
 class Broadcast(Base):
@@ -97,6 +45,7 @@ class Broadcast(Base):
     __table_args__ = (
         enum_check("state", BROADCAST_STATES, "state"),
         enum_check("mode", ("live", "recorded"), "mode"),
+        enum_check("standing", STANDINGS, "standing"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -116,7 +65,14 @@ class Broadcast(Base):
     part_target_us: Mapped[int] = mapped_column(Integer, server_default="0")
     target_duration: Mapped[int] = mapped_column(Integer, server_default="0")
     """EXT-X-TARGETDURATION, seconds; set by the first run and never changed."""
+    standing: Mapped[str] = mapped_column(String(10), server_default="own")
+    origin_id: Mapped[str | None] = mapped_column(ForeignKey("broadcasts.id"), index=True)
+    """What a linked or re-shown one shows; its footage and plays belong there."""
+    contract: Mapped[str] = mapped_column(String(100), server_default="")
+    """The studio contract it is made under; empty: the centre's own people."""
     listed: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    off_air_at: Mapped[dt.datetime | None]
+    """Taken down in an emergency: pages, playlists and segments answer no more."""
     poster_at: Mapped[dt.datetime | None]
     """When its poster was last stored; null until there is one."""
     created_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
@@ -275,84 +231,3 @@ class Segment(Base):
     duration_ticks: Mapped[int] = mapped_column(BigInteger)
     parts: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
     """[[duration ticks, size, independent 0|1], …]"""
-
-
-# --- what we own -----------------------------------------------------------------------------
-
-
-class Work(Base):
-    """A finished thing people watch: a broadcast's recording, a clip."""
-
-    __tablename__ = "works"
-    __table_args__ = (
-        enum_check("kind", ("recording", "clip"), "kind"),
-        enum_check("state", ("making", "ready", "failed", "withdrawn"), "state"),
-    )
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    centre_id: Mapped[str] = mapped_column(ForeignKey("centres.id"), index=True)
-    broadcast_id: Mapped[str | None] = mapped_column(ForeignKey("broadcasts.id"), index=True)
-    kind: Mapped[str] = mapped_column(String(20))
-    state: Mapped[str] = mapped_column(String(20), server_default="making")
-    title: Mapped[str] = mapped_column(String(200))
-    media_token: Mapped[str] = mapped_column(String(32), unique=True)
-    edit_list: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
-    """[[source work or broadcast id, in ticks, out ticks], …]: where the footage comes from."""
-    duration_ticks: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    mp4_key: Mapped[str | None] = mapped_column(Text)
-    poster_key: Mapped[str | None] = mapped_column(Text)
-    size_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    sha256: Mapped[str | None] = mapped_column(String(64))
-    published_at: Mapped[dt.datetime | None] = mapped_column(index=True)
-    created_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
-    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
-
-
-class Resource(Base):
-    """An entry of the catalogue: finished (成片), raw (素材), micro (微视频), image (图片)."""
-
-    __tablename__ = "resources"
-    __table_args__ = (enum_check("kind", ("finished", "raw", "micro", "image"), "kind"),)
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    centre_id: Mapped[str] = mapped_column(ForeignKey("centres.id"), index=True)
-    kind: Mapped[str] = mapped_column(String(20), index=True)
-    title: Mapped[str] = mapped_column(String(200))
-    broadcast_id: Mapped[str | None] = mapped_column(ForeignKey("broadcasts.id"), index=True)
-    work_id: Mapped[str | None] = mapped_column(ForeignKey("works.id"), unique=True)
-    take_id: Mapped[str | None] = mapped_column(ForeignKey("takes.id"), unique=True)
-    event_date: Mapped[dt.date]
-    """The day of the event in China: the year it counts in."""
-    duration_ticks: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    intervals: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
-    """[[timeline id, start ticks, end ticks], …]: what footage this is, for unions."""
-    sha256: Mapped[str | None] = mapped_column(String(64))
-    withdrawn_at: Mapped[dt.datetime | None]
-    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
-
-
-# --- who watched -----------------------------------------------------------------------------
-
-
-class PlayEvent(Base):
-    """One beacon of a player, kept as it came; counting reads, never rewrites."""
-
-    __tablename__ = "play_events"
-    __table_args__ = (Index("ix_play_events_item_play", "item_id", "play_id"),)
-
-    event_id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    item_id: Mapped[str] = mapped_column(String(32))
-    play_id: Mapped[str] = mapped_column(String(36))
-    viewer_id: Mapped[str | None] = mapped_column(String(36))
-    surrogate: Mapped[str] = mapped_column(String(64))
-    """Salted hash of address, user agent, date and hour: stands for a viewer without an id."""
-    kind: Mapped[str] = mapped_column(String(12))
-    received_at: Mapped[dt.datetime] = mapped_column(server_default=func.now(), index=True)
-    client_at_ms: Mapped[int] = mapped_column(BigInteger)
-    position_ms: Mapped[int] = mapped_column(BigInteger)
-    watched_ms: Mapped[int] = mapped_column(BigInteger)
-    rate_permille: Mapped[int] = mapped_column(Integer, server_default="1000")
-    live: Mapped[bool] = mapped_column(Boolean)
-    rendition: Mapped[str | None] = mapped_column(String(20))
-    user_agent: Mapped[str] = mapped_column(String(300), server_default="")
-    details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
