@@ -75,9 +75,13 @@ class Ladder:
         return any(r.kind == "audio" for r in self.rungs)
 
     def without(self, name: str) -> Ladder:
-        """The same ladder with one rung left out."""
+        """The same ladder with one rung no longer made: its name, and those that carried it,
+        carry the next lower one. Where there is none they are left out."""
+        made = [r for r in self.made if r.name != name]
+        pictures = [r for r in made if r.kind == "video"]
+        pictures += _twins([r.name for r in self.video], pictures)
         return Ladder(
-            tuple(r for r in self.rungs if name not in (r.name, r.same_as)),
+            (*pictures, *(r for r in made if r.kind != "video")),
             self.follow_source_keys,
             self.deinterlace,
             self.copy_audio,

@@ -28,6 +28,7 @@ from sqlalchemy.sql.expression import bindparam
 from catalog.models import Broadcast, InitSection, Rendition, Segment
 from infra.jobs import enqueue
 from infra.storage import Storage
+from transcode.fmp4.boxes import FREE
 from vod.encode import Beat, silent
 from vod.tools import Tools
 
@@ -66,14 +67,16 @@ class Plan:
 
     @property
     def size(self) -> int:
-        return sum(source.size for source in self.sources)
+        """Of the joined file."""
+        gaps = max(0, len(self.sources) - 1)
+        return sum(source.size for source in self.sources) + gaps * len(FREE)
 
     def ranges(self) -> Iterator[tuple[Source, int]]:
         """Each source and its offset in the joined file."""
         at = 0
         for source in self.sources:
             yield source, at
-            at += source.size
+            at += source.size + len(FREE)
 
 
 def compact(tools: Tools, broadcast_id: str, beat: Beat = silent) -> dict[str, Any]:
@@ -146,7 +149,8 @@ def _plan_rendition(session: Session, token: str, rung: Rendition) -> Plan:
 
 def join(storage: Storage, rung: Plan, told: Callable[[int], None] | None = None) -> None:
     """Write the joined file. It replaces what a killed attempt left; no row names that."""
-    sizes = storage.concat(rung.target, [source.key for source in rung.sources], progress=told)
+    keys = [source.key for source in rung.sources]
+    sizes = storage.concat(rung.target, keys, between=FREE, progress=told)
     for source, size in zip(rung.sources, sizes, strict=True):
         if source.size != size:
             raise CompactionError(f"{source.key}: {size} bytes, {source.size} are registered")

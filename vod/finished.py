@@ -15,6 +15,7 @@ import ffmpeg
 
 from catalog.models import TIMESCALE
 from transcode.fmp4 import model as fmp4
+from transcode.fmp4.boxes import FREE
 from transcode.fmp4.reader import FragmentReader
 from transcode.fmp4.writer import TrackSamples, write_fragment, write_init
 from transcode.sandbox import input_limits
@@ -143,6 +144,8 @@ class _Packaging:
                 self._ranges[-1] = (offset, size + len(data))
                 self._out.write(data)
             return
+        if self._ranges:
+            self._out.write(FREE)
         self._ranges.append((self._out.tell(), len(data)))
         self._starts.append(min(shown))
         self._made.pts += shown

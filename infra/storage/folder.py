@@ -68,7 +68,12 @@ class FolderStorage:
         return appenders[0].total
 
     def concat(
-        self, key: str, parts: Sequence[str], *, progress: Callable[[int], None] | None = None
+        self,
+        key: str,
+        parts: Sequence[str],
+        *,
+        between: bytes = b"",
+        progress: Callable[[int], None] | None = None,
     ) -> list[int]:
         sizes: list[int] = []
         sources = [self._path(part) for part in parts]
@@ -81,6 +86,8 @@ class FolderStorage:
                 except FileNotFoundError as error:
                     raise NotFound(part) from error
                 with reader:
+                    if sizes:
+                        appender.write(between)
                     sizes.append(appender.append(reader.fileno()))
                 if progress is not None:
                     progress(appender.total)
@@ -234,6 +241,11 @@ class _Appender:
                 os.fdatasync(self._fd)
                 self._unflushed = 0
         return self.total - before
+
+    def write(self, data: bytes) -> None:
+        """Append a few bytes."""
+        _write_all(self._fd, data)
+        self.total += len(data)
 
     def _copy(self, reader: int) -> int:
         try:

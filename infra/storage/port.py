@@ -54,9 +54,15 @@ class Storage(Protocol):
         """Put a copy of a local file, in bounded memory; its size. Raises as ``put_bytes``."""
 
     def concat(
-        self, key: str, parts: Sequence[str], *, progress: Callable[[int], None] | None = None
+        self,
+        key: str,
+        parts: Sequence[str],
+        *,
+        between: bytes = b"",
+        progress: Callable[[int], None] | None = None,
     ) -> list[int]:
-        """Put the objects ``parts`` one after another as one; the size of each.
+        """Put the objects ``parts`` one after another as one, ``between`` between each two; the
+        size of each.
 
         ``progress`` is told the bytes done so far after each part; what it raises ends the work
         and leaves nothing behind. Raises NotFound when a part is missing.

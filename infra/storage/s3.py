@@ -121,13 +121,21 @@ class S3Storage:
             return file.tell()
 
     def concat(
-        self, key: str, parts: Sequence[str], *, progress: Callable[[int], None] | None = None
+        self,
+        key: str,
+        parts: Sequence[str],
+        *,
+        between: bytes = b"",
+        progress: Callable[[int], None] | None = None,
     ) -> list[int]:
         name = self._name(key)
         sizes: list[int] = []
         done = 0
         with _translated(key), self._multipart(name, key) as upload:
             for part in parts:
+                if sizes:
+                    upload.gather(between)
+                    done += len(between)
                 with _translated(part):
                     size = self._append(upload, part)
                 sizes.append(size)

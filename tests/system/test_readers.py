@@ -6,11 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import update
 
 from bench.replay import PLAYABLE_SECONDS
+from infra.database import Database
+from infra.settings import Settings
+from infra.tables import Job
 from tests.support.playlist_watch import PlaylistWatch
 from tests.support.readers import need_gstreamer, with_ffmpeg, with_gstreamer
-from tests.support.show import Show
+from tests.support.show import Show, wait_for
 from tests.system.conftest import SECOND_HALF, Over
 
 LIVE_SECONDS = 6.0
@@ -61,6 +65,24 @@ def test_replay(over: Over, reader: str, ffmpeg: str) -> None:
     whole = [number for stretch in over.numbers for number in stretch]
     for name in ("replay", "main"):
         assert _read(reader, ffmpeg, over.show.url(name)) == whole, name
+
+
+def test_compacted_replay(over: Over, ffmpeg: str) -> None:
+    """The one file with its ranges reads as the many did: FFmpeg is given to joining ranges."""
+    whole = [number for stretch in over.numbers for number in stretch]
+    settings = Settings(data=over.show.instance.data)
+    database = Database(settings.resolved_database_url, name="test")
+    with database.transaction() as session:
+        session.execute(update(Job).where(Job.kind == "compact").values(not_before=None))
+    database.close()
+
+    def compacted() -> bool:
+        listed = over.show.media(over.show.variants("replay")[0][1]).segments
+        return bool(listed) and all(segment.byte_range for segment in listed)
+
+    wait_for(compacted, 90, "the replay in one file")  # the edge looks again once a minute
+    for reader in READERS:
+        assert _read(reader, ffmpeg, over.show.url("replay")) == whole, reader
 
 
 def test_no_revision_of_any_playlist_broke_a_rule(over: Over, watch: PlaylistWatch) -> None:

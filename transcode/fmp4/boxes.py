@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Fmp4Error(ValueError):
@@ -18,6 +18,14 @@ class Box(NamedTuple):
     start: int
     body: int
     end: int
+
+
+FREE: Final = b"\x00\x00\x00\x08free"
+"""A box of nothing (ISO/IEC 14496-12 8.1.2), which every reader steps over.
+
+It stands between the segments of one file: FFmpeg 9's HLS demuxer asks for ranges that touch as
+for one, and then reads no further than the first of them.
+"""
 
 
 def box_header(data: bytes | bytearray, at: int, limit: int) -> tuple[bytes, int, int] | None:

@@ -225,7 +225,7 @@ class Director:
 
     def _air(self, take: Take) -> None:
         token = take_token(self._tools.internal_token, take.id)
-        feed = FeedClient(take.node_url, take.id, token)
+        feed = FeedClient(take.node_url, take.id, token, take.node_id)
         try:
             outcome = self._run_take(take, feed)
         except FeedAway as error:

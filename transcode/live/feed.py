@@ -9,6 +9,8 @@ import httpx
 from transcode.probe import PROBE_BYTES
 
 _TIMEOUT = httpx.Timeout(3.0, read=3.0)
+_NODE_HEADER = "X-Xitai-Node"
+"""What ingest's feed server names itself by in every answer."""
 
 
 class FeedAway(Exception):
@@ -16,7 +18,7 @@ class FeedAway(Exception):
 
 
 class FeedGone(Exception):
-    """The node answers and says it has no such take."""
+    """The node that recorded the take answers, and says it has no such take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,9 @@ class FeedIndex:
 class FeedClient:
     """Talks to the ingest node of one take, with that take's own token."""
 
-    def __init__(self, node_url: str, take_id: str, token: str) -> None:
+    def __init__(self, node_url: str, take_id: str, token: str, node_id: str = "") -> None:
         self.token = token
+        self._node_id = node_id
         self.url = f"{node_url.rstrip('/')}/takes/{take_id}.flv"
         self._index_url = f"{node_url.rstrip('/')}/takes/{take_id}/index"
         self._http = httpx.Client(
@@ -53,10 +56,7 @@ class FeedClient:
             answer = self._http.get(self._index_url, params={"from_ms": from_ms})
         except httpx.HTTPError as error:
             raise FeedAway(str(error)) from error
-        if answer.status_code == 404:
-            raise FeedGone(self.url)
-        if answer.status_code != 200:
-            raise FeedAway(f"index answers {answer.status_code}")
+        self._check(answer)
         data = answer.json()
         return FeedIndex(
             entries=[(int(ms), int(at), int(us)) for ms, at, us in data["entries"]],
@@ -73,10 +73,7 @@ class FeedClient:
         got = bytearray()
         try:
             with self._http.stream("GET", self.url, params={"from_ms": 0}) as answer:
-                if answer.status_code == 404:
-                    raise FeedGone(self.url)
-                if answer.status_code != 200:
-                    raise FeedAway(f"feed answers {answer.status_code}")
+                self._check(answer)
                 for piece in answer.iter_raw(64 * 1024):
                     got += piece
                     if len(got) >= enough:
@@ -88,6 +85,17 @@ class FeedClient:
         except httpx.HTTPError as error:
             raise FeedAway(str(error)) from error
         return bytes(got[:enough])
+
+    def _check(self, answer: httpx.Response) -> None:
+        """Whether this is the take. An address may have gone to another node since: what that
+        one does not have may still lie on the disk of the first."""
+        if answer.status_code == 404:
+            answering = answer.headers.get(_NODE_HEADER, "")
+            if self._node_id and answering != self._node_id:
+                raise FeedAway(f"node {answering or 'unnamed'} answers, not {self._node_id}")
+            raise FeedGone(self.url)
+        if answer.status_code != 200:
+            raise FeedAway(f"{answer.request.url.path} answers {answer.status_code}")
 
     def close(self) -> None:
         self._http.close()

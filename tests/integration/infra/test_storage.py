@@ -250,6 +250,8 @@ def test_concat(storage: Storage, sizes: list[int]) -> None:
     told: list[int] = []
     assert storage.concat("live/tok/v720/replay1.mp4", keys, progress=told.append) == sizes
     assert storage.get("live/tok/v720/replay1.mp4") == b"".join(datas)
+    assert storage.concat("live/tok/v720/replay2.mp4", keys, between=b"free") == sizes
+    assert storage.get("live/tok/v720/replay2.mp4") == b"free".join(datas)
     assert told == [sum(sizes[: n + 1]) for n in range(len(sizes))]
     assert [storage.size(key) for key in keys] == sizes
 

@@ -227,9 +227,22 @@ def test_the_costliest_rung_is_given_up_first_and_the_copied_one_never() -> None
     while (name := ladder.costliest()) is not None:
         dropped.append(name)
         ladder = ladder.without(name)
+        assert {r.name for r in ladder.video} >= {"v1080", name} or name == "v360"
     assert dropped == ["v720", "v480", "v360"]
     assert told(ladder) == "v1080= a="
     assert ladder.advice == ("rung_dropped",) * 3
+
+
+def test_viewers_of_a_rung_given_up_follow_the_next_lower_one() -> None:
+    """Players read the list of rungs once: a name that vanished would be a hole to them."""
+    ladder = choose_ladder(feed(gop_ms=None), cores=1, sharing=9, on_air=["v1080", "v480", "v360"])
+    assert {r.name: r.same_as for r in ladder.video} == {"v480": "", "v360": "", "v1080": "v480"}
+    less = ladder.without("v480")
+    assert {r.name: r.same_as for r in less.video} == {
+        "v360": "",
+        "v480": "v360",
+        "v1080": "v360",
+    }
 
 
 def test_the_last_encoded_rung_stays_when_nothing_is_copied() -> None:
@@ -238,11 +251,11 @@ def test_the_last_encoded_rung_stays_when_nothing_is_copied() -> None:
     assert ladder.without("v480").costliest() is None
 
 
-def test_a_rung_given_up_takes_its_twins_along() -> None:
+def test_a_rung_given_up_hands_its_twins_on() -> None:
     small = feed(picture(width=854, height=480), gop_ms=None)
     ladder = choose_ladder(small, cores=8, on_air=["v720", "v480", "v360"])
     assert told(ladder) == "v480 v360 v720<v480 a="
-    assert told(ladder.without("v480")) == "v360 a="
+    assert told(ladder.without("v480")) == "v360 v720<v360 v480<v360 a="
 
 
 def test_a_ladder_survives_its_row() -> None:

@@ -58,9 +58,16 @@ def test_no_rung_on_air_is_left_without_a_picture(
     assert Ladder.from_json(ladder.to_json()) == ladder
 
 
-def test_what_is_given_up_takes_its_twins_along() -> None:
+def test_what_is_given_up_carries_the_next_lower_rung_and_so_do_its_twins() -> None:
     source = feed(1280, 720, 10_000)
     ladder = choose_ladder(source, cores=2, on_air=("v1080", "v720", "v480", "v360", "a"))
     assert ladder.costliest() == "v720"
     rest = ladder.without("v720")
-    assert [rung.name for rung in rest.rungs] == ["v480", "v360", "a"]
+    assert {rung.name: rung.same_as for rung in rest.rungs} == {
+        "v480": "",
+        "v360": "",
+        "v1080": "v480",
+        "v720": "v480",
+        "a": "",
+    }
+    assert rest.rungs[0].name == "v480", "the leading rung is made"

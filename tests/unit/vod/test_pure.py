@@ -58,8 +58,9 @@ def test_ranges_of_a_joined_file() -> None:
         Source("s1", 5, False, 1),
     )
     plan = Plan(1, "v720", "replay1.mp4", sources)
-    assert [at for _, at in plan.ranges()] == [0, 10, 110, 130]
-    assert plan.size == 135
+    # Eight bytes, a box of nothing, between each two.
+    assert [at for _, at in plan.ranges()] == [0, 18, 126, 154]
+    assert plan.size == 159
 
 
 def test_bandwidths_of_a_finished_file() -> None:
