@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
@@ -18,7 +19,9 @@ from catalog.clock import from_us
 from catalog.ledger import broadcast_minutes
 from catalog.minutes import seconds, total
 from catalog.models import Broadcast, Centre, Take, Work
+from catalog.play_figures import DayFigures
 from catalog.plays import Counts, counts, watching_now
+from catalog.records.reach import broadcasts_within
 from catalog.resources import raw_footage, timeline_of
 from infra.tables import Job
 
@@ -56,9 +59,13 @@ class BroadcastBrief(Answer):
     mode: str
     centre_id: str
     centre: str
+    contract: str = Field(description="The studio contract it is made under; empty: none.")
     planned_at: dt.datetime | None
     started_at: dt.datetime | None
     ended_at: dt.datetime | None
+    off_air_at: dt.datetime | None = Field(
+        description="Since when it is taken down; null: it is not."
+    )
     watch_url: str
 
 
@@ -84,15 +91,22 @@ class GapAnswer(Answer):
     seconds: float | None = Field(description="null while the gap lasts.")
 
 
-class PlaysAnswer(Answer):
-    """Four figures kept apart, and what stands behind them."""
+class Played(Answer):
+    """Figures kept apart (a plan picks the one it reports), and what the rules left out."""
 
     page_views: int
     play_starts: int
-    effective_plays: int
+    effective_plays: int = Field(description="Watched for over 3 s at less than 3 times speed.")
     devices: int
     watched_seconds: float
     peak_viewers: int
+    completed: int = Field(description="Plays that saw nine tenths of it.")
+    excluded: dict[str, dict[str, int]] = Field(
+        description="robot, rate or double_click → figure → number; kept, and not counted."
+    )
+
+
+class PlaysAnswer(Played):
     watching_now: int
 
 
@@ -179,9 +193,11 @@ def _brief(broadcast: Broadcast, at: Addresses) -> dict[str, object]:
         "mode": broadcast.mode,
         "centre_id": broadcast.centre_id,
         "centre": broadcast.centre.name,
+        "contract": broadcast.contract,
         "planned_at": utc(broadcast.planned_at),
         "started_at": utc(broadcast.started_at),
         "ended_at": utc(broadcast.ended_at),
+        "off_air_at": utc(broadcast.off_air_at),
         "watch_url": at.watch(broadcast.id),
     }
 
@@ -255,15 +271,22 @@ def _take(take: Take, length: float) -> TakeAnswer:
 
 def plays(session: Session, item_id: str) -> PlaysAnswer:
     found: Counts = counts(session, [item_id])[item_id]
-    return PlaysAnswer(
-        page_views=found.page_views,
-        play_starts=found.play_starts,
-        effective_plays=found.effective_plays,
-        devices=found.devices,
-        watched_seconds=found.watched_ms / 1000,
-        peak_viewers=found.peak_viewers,
-        watching_now=watching_now(session, [item_id]).get(item_id, 0),
-    )
+    present = watching_now(session, [item_id]).get(item_id, 0)
+    return PlaysAnswer(**played(found), watching_now=present)
+
+
+def played(found: Counts | DayFigures) -> dict[str, Any]:
+    """The fields of `Played`."""
+    return {
+        "page_views": found.page_views,
+        "play_starts": found.play_starts,
+        "effective_plays": found.effective_plays,
+        "devices": found.devices,
+        "watched_seconds": found.watched_ms / 1000,
+        "peak_viewers": found.peak_viewers,
+        "completed": found.completed,
+        "excluded": found.excluded,
+    }
 
 
 def clip(work: Work, at: Addresses, *, job_id: int | None = None) -> ClipAnswer:
@@ -301,17 +324,19 @@ def job(row: Job) -> JobAnswer:
 
 
 def find_broadcast(
-    session: Session, broadcast_id: str, *, centre_path: str | None = None
+    session: Session,
+    broadcast_id: str,
+    *,
+    centre_path: str | None = None,
+    contract: str | None = None,
 ) -> Broadcast | None:
-    """A broadcast inside a subtree of centres, with its centre loaded."""
+    """A broadcast inside a subtree of centres, with its centre loaded; see ``contract_of``."""
     query = (
         select(Broadcast)
         .join(Centre, Centre.id == Broadcast.centre_id)
-        .where(Broadcast.id == broadcast_id)
+        .where(Broadcast.id == broadcast_id, broadcasts_within(centre_path, contract))
         .options(joinedload(Broadcast.centre))
     )
-    if centre_path is not None:
-        query = query.where(Centre.path.startswith(centre_path, autoescape=True))
     return session.scalars(query).one_or_none()
 
 
@@ -319,6 +344,7 @@ def listed_broadcasts(
     session: Session,
     *,
     centre_path: str | None = None,
+    contract: str | None = None,
     state: str | None = None,
     limit: int = 50,
     before: dt.datetime | None = None,
@@ -327,12 +353,11 @@ def listed_broadcasts(
     query = (
         select(Broadcast)
         .join(Centre, Centre.id == Broadcast.centre_id)
+        .where(broadcasts_within(centre_path, contract))
         .options(joinedload(Broadcast.centre))
         .order_by(Broadcast.created_at.desc(), Broadcast.id)
         .limit(limit)
     )
-    if centre_path is not None:
-        query = query.where(Centre.path.startswith(centre_path, autoescape=True))
     if state is not None:
         query = query.where(Broadcast.state == state)
     if before is not None:

@@ -13,12 +13,14 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import errors, health
+from api import errors, health, oai
 from api.beacons import BeaconWriter
 from api.edge import Edge
 from api.edge_state import EdgeState
 from api.library import CatalogueLibrary
 from api.pages.backend import Backend, TruthAway
+from api.pages.library.routes import library_router
+from api.pages.people_routes import people_router
 from api.pages.routes import install_error_pages, page_router
 from api.parts import Parts
 from api.public import PublicState
@@ -65,7 +67,10 @@ def make_application(settings: Settings) -> Application:
     faces = make_faces(parts)
     shell = Shell(faces, trusted_proxies=settings.trusted_proxies)
     state = EdgeState(
-        connect_async(settings), CatalogueLibrary(parts.database), metrics=EdgeNumbers()
+        connect_async(settings),
+        CatalogueLibrary(parts.database),
+        metrics=EdgeNumbers(),
+        on_sight=faces.state.forget_all,
     )
     edge = Edge(_Closing(shell, state), state, parts.storage)
     return Application(edge, faces, parts, edge.release_held)
@@ -112,10 +117,19 @@ def make_faces(parts: Parts) -> FastAPI:
     app.state.parts = parts
     app.state.salt = DailySalt(parts.redis)
     app.state.beacons = BeaconWriter(parts.database)
-    app.state.public = PublicState(parts.database)
+    app.state.public = public = PublicState(parts.database)
+
+    def forget_all() -> None:
+        public.forget_all()
+        backend.forget_all()
+
+    app.state.forget_all = forget_all
     app.include_router(health.router)
     app.include_router(api_router())
+    app.include_router(oai.router)
     app.include_router(page_router(backend))
+    app.include_router(people_router(backend))
+    app.include_router(library_router(backend))
     errors.install(app)
     install_error_pages(app, backend, machine_error=errors.http_problem)
     app.add_exception_handler(TruthAway, _page_without_truth)

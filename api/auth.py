@@ -14,10 +14,12 @@ from api.errors import Problem
 from api.pages.guard import SESSION_COOKIE, ForeignPost, same_origin
 from api.parts import Parts, parts_of
 from api.rights import Action, covers, may
+from api.sight import tell_edges
 from catalog.accounts import Identity, identity_of
 from catalog.audit import Actor
 from catalog.centres import get_centre, home_centre
 from catalog.models import Broadcast, Centre
+from catalog.records.reach import contract_of
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _CHALLENGE: Final = {"www-authenticate": 'Bearer realm="xitai"'}
@@ -29,6 +31,7 @@ def transaction(parts: OurParts) -> Iterator[Session]:
     """One transaction a request: committed before the answer leaves, undone by a refusal."""
     with parts.database.transaction() as session:
         yield session
+        tell_edges(session, parts.redis)
 
 
 # "function": the commit comes before the response is sent; "request" would come after it.
@@ -81,8 +84,14 @@ def require(action: Action) -> Callable[[Identity], Identity]:
 
 
 def in_reach(session: Session, who: Identity, broadcast_id: str) -> Broadcast:
-    """A broadcast of the caller's subtree. One outside is as unknown as one that is not."""
-    found = find_broadcast(session, broadcast_id, centre_path=who.centre_path)
+    """A broadcast of the caller's subtree, and of a studio's contract. One outside is as unknown
+    as one that is not."""
+    found = find_broadcast(
+        session,
+        broadcast_id,
+        centre_path=who.centre_path,
+        contract=contract_of(who.role, who.contract),
+    )
     if found is None:
         raise Problem("broadcast_not_found")
     return found

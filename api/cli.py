@@ -6,110 +6,21 @@ Commands speak to the database of the instance on the data folder. Imports are i
 
 from __future__ import annotations
 
-import json
-import os
+import datetime as dt
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from api.local import Local
-    from infra.settings import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
+from api.cli_parts import data_option, http_option, json_option, rtmp_option
+from api.cli_parts import local as _local
+from api.cli_parts import settings as _settings
+from api.cli_parts import tell as _tell
+from api.cli_returns import plan, report, returns
 
 PARTS = {"live": ("live",), "work": ("vod", "edit", "catalog")}
 """Short names of the two workers an instance runs."""
-
-# --- options every command has ---------------------------------------------------------------
-
-
-def _use_data(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
-    if value is not None:
-        os.environ["XITAI_DATA"] = str(value)
-
-
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    callback=_use_data,
-    expose_value=False,
-    help="Data folder of the instance (also XITAI_DATA).",
-)
-
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
-)
-
-
-def _setting(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
-    def use(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            os.environ[f"XITAI_{name}"] = value
-
-    return use
-
-
-http_option = click.option(
-    "--http", metavar="HOST:PORT", callback=_setting("HTTP"), expose_value=False,
-    help="Address of the web face.",
-)  # fmt: skip
-rtmp_option = click.option(
-    "--rtmp", metavar="HOST:PORT", callback=_setting("RTMP"), expose_value=False,
-    help="Address encoders push to.",
-)  # fmt: skip
-
-
-class Stop(click.ClickException):
-    """A refusal: one plain sentence and a stable code on stderr, exit code 1."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        # Asked here: by the time it is shown the command's context is gone.
-        ctx = click.get_current_context(silent=True)
-        self._as_json = ctx is not None and bool(ctx.params.get("as_json"))
-
-    def show(self, file: Any = None) -> None:
-        if self._as_json:
-            error = {"error": {"code": self.code, "message": self.message}}
-            click.echo(json.dumps(error, ensure_ascii=False), err=True)
-        else:
-            click.echo(self.message, err=True)
-
-
-def _settings() -> Settings:
-    from pydantic import ValidationError
-
-    from infra.settings import Settings
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        lines = [f"XITAI_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
-        raise click.UsageError("\n".join(lines)) from None
-
-
-def _tell(answer: BaseModel | dict[str, Any], as_json: bool, text: Callable[[], str]) -> None:
-    """The one thing a command prints."""
-    if not as_json:
-        click.echo(text())
-        return
-    whole = answer if isinstance(answer, dict) else answer.model_dump(mode="json", by_alias=True)
-    click.echo(json.dumps(whole, ensure_ascii=False, indent=2))
-
-
-def _local() -> Local:
-    """The instance on the data folder. Raises Stop when none runs there."""
-    from api.local import Local
-
-    return Local.open(_settings(), Stop)
-
 
 # --- the tree of commands --------------------------------------------------------------------
 
@@ -222,13 +133,25 @@ def broadcast() -> None:
 @click.option("--mode", type=click.Choice(["live", "recorded"]), default="live", show_default=True)
 @click.option("--planned", metavar="ISO", help="Announced start, e.g. 2026-02-10T19:30.")
 @click.option("--description", default="", help="A few words for viewers.")
+@click.option("--contract", default="", help="Contract of the studio that makes it.")
 def broadcast_create(
-    title: str, centre: str | None, mode: str, planned: str | None, description: str, as_json: bool
+    title: str,
+    centre: str | None,
+    mode: str,
+    planned: str | None,
+    description: str,
+    contract: str,
+    as_json: bool,
 ) -> None:
     """Make a broadcast; prints its push address and the stream key, this once only."""
     with _local() as local:
         made = local.create(
-            title=title, centre=centre, mode=mode, planned=_when(planned), description=description
+            title=title,
+            centre=centre,
+            mode=mode,
+            planned=_when(planned),
+            description=description,
+            contract=contract,
         )
     _tell(
         made,
@@ -338,6 +261,11 @@ def export() -> None:
     """Write reports."""
 
 
+export.add_command(report)
+cli.add_command(plan)
+cli.add_command(returns)
+
+
 @export.command("minutes")
 @data_option
 @json_option
@@ -353,6 +281,30 @@ def export_minutes(year: int, out: Path, centre: str | None, as_json: bool) -> N
         as_json,
         lambda: f"已写入 {out}：{year} 年 {number} 场。",
     )
+
+
+# --- plays -----------------------------------------------------------------------------------
+
+
+@cli.group()
+@data_option
+def plays() -> None:
+    """Figures of plays."""
+
+
+@plays.command("roll-up")
+@data_option
+@json_option
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Work these days out anew …")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="… up to this one (today).")
+def plays_roll_up(since: dt.datetime | None, until: dt.datetime | None, as_json: bool) -> None:
+    """Bring the days' figures up to date; doing it again changes nothing."""
+    first, last = since and since.date(), until and until.date()
+    if (first is None and last is not None) or (first and last and last < first):
+        raise click.UsageError("--until needs a --since before it")
+    with _local() as local:
+        changed = local.roll_up_plays(first, last)
+    _tell({"changed": changed}, as_json, lambda: f"播放统计已更新，改动 {changed} 条。")
 
 
 # --- accounts --------------------------------------------------------------------------------
@@ -371,14 +323,26 @@ def admin() -> None:
 @click.option("--name", default="", help="As colleagues see it.")
 @click.option("--role", default="staff", show_default=True)
 @click.option("--centre", help="Centre, by name or id; made when there is none of that name.")
+@click.option("--contract", default="", help="Of a studio: the one contract it sees.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def admin_create_user(
-    login: str, name: str, role: str, centre: str | None, password_stdin: bool, as_json: bool
+    login: str,
+    name: str,
+    role: str,
+    centre: str | None,
+    contract: str,
+    password_stdin: bool,
+    as_json: bool,
 ) -> None:
     """Make an account."""
     with _local() as local:
         made = local.create_user(
-            login=login, name=name, role=role, centre=centre, password=_password(password_stdin)
+            login=login,
+            name=name,
+            role=role,
+            centre=centre,
+            password=_password(password_stdin),
+            contract=contract,
         )
     _tell(
         made, as_json, lambda: f"账号 {made['login']}（{made['role']}，{made['centre']}）已建好。"
@@ -391,12 +355,25 @@ def admin_create_user(
 @click.option("--role", required=True)
 @click.option("--centre", help="Reach of the token; all centres when left out.")
 @click.option("--label", default="", help="What it is for.")
+@click.option("--contract", default="", help="Of a studio: the one contract it sees.")
 @click.option("--days", type=int, default=365, show_default=True)
-def admin_token(role: str, centre: str | None, label: str, days: int, as_json: bool) -> None:
+def admin_token(
+    role: str, centre: str | None, label: str, contract: str, days: int, as_json: bool
+) -> None:
     """Make an API token; printed this once only."""
     with _local() as local:
-        made = local.token(role=role, centre=centre, label=label, days=days)
+        made = local.token(role=role, centre=centre, label=label, contract=contract, days=days)
     _tell(made, as_json, lambda: str(made["token"]))
+
+
+@admin.command("rebuild-search")
+@data_option
+@json_option
+def admin_rebuild_search(as_json: bool) -> None:
+    """Make search anew from the records; searches wait meanwhile."""
+    with _local() as local:
+        made = local.rebuild_search()
+    _tell(made, as_json, lambda: f"{made['records']} 条记录都能搜到了。")
 
 
 def _password(from_stdin: bool) -> str:
@@ -412,8 +389,6 @@ def _when(text: str | None) -> Any:
     """An aware time; without an offset it is China's."""
     if text is None:
         return None
-    import datetime as dt
-
     from catalog.clock import CHINA
 
     try:

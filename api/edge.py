@@ -61,6 +61,9 @@ class Edge:
                 ready.hits += 1
                 await self._media.send_hot(ready, send)
                 return
+        if scope["type"] == "lifespan":
+            # Pages are to hear of take-downs too, before anybody has asked for media here.
+            self.state.start()
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await self._app(scope, receive, send)
             return

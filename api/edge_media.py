@@ -224,7 +224,7 @@ class EdgeMedia:
                 return None
             if place.size is not None:
                 return await self._send_pieces(
-                    place, place.size, content_type, scope, receive, send
+                    stream, place, place.size, content_type, scope, receive, send
                 )
             if "http.response.pathsend" in scope.get("extensions", ()):
                 headers = _file_headers(content_type, size)
@@ -242,7 +242,7 @@ class EdgeMedia:
                     await send(ready.start)
                     await send(ready.body)
                     return 200, size
-            return await self._send_pieces(place, size, content_type, scope, receive, send)
+            return await self._send_pieces(stream, place, size, content_type, scope, receive, send)
         if place.size is None and (link := await self._link(place.key)) is not None:
             away = [(b"location", link.encode()), (b"cache-control", b"private, max-age=600")]
             return await _whole(Reply(307, away, b""), scope, send)
@@ -251,7 +251,7 @@ class EdgeMedia:
             length = await self._state.ask(self._storage.size, place.key)
         if length is None:
             return None
-        return await self._send_pieces(place, length, content_type, scope, receive, send)
+        return await self._send_pieces(stream, place, length, content_type, scope, receive, send)
 
     async def send_hot(self, ready: Ready, send: Send) -> None:
         """Send a segment from memory, or as a file while too much is on its way already."""
@@ -343,6 +343,7 @@ class EdgeMedia:
 
     async def _send_pieces(
         self,
+        stream: Stream,
         place: MediaFile,
         size: int,
         content_type: bytes,
@@ -374,11 +375,18 @@ class EdgeMedia:
             log.warning("edge could not read a file", key=place.key, why=str(error))
             return await _whole(UNAVAILABLE, scope, send)
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        sent = await self._send_rest(place, piece, start, end, receive, send)
+        sent = await self._send_rest(stream, place, piece, start, end, receive, send)
         return status, sent
 
     async def _send_rest(
-        self, place: MediaFile, piece: bytes, start: int, end: int, receive: Receive, send: Send
+        self,
+        stream: Stream,
+        place: MediaFile,
+        piece: bytes,
+        start: int,
+        end: int,
+        receive: Receive,
+        send: Send,
     ) -> int:
         """Piece after piece, as fast as the client takes them, while there is one."""
         gone = asyncio.ensure_future(_until_gone(receive))
@@ -390,6 +398,8 @@ class EdgeMedia:
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
                 if not more or gone.done():
                     return at - start
+                if stream.off_air:
+                    raise ConnectionError("taken down while it was sent")
                 piece = await self._read(place, at, end)
         except StorageError as error:
             # The length is already promised: breaking off is the only way left to say so.

@@ -20,7 +20,7 @@ import redis.asyncio
 import structlog
 
 from api.edge_http import BRIEF, Ready, Reply, Send, playlist_reply
-from infra.redis import RedisError, air_key
+from infra.redis import EDGE_CHANNEL, RedisError, air_key, off_air_key
 from transcode.hls.head import AirHead, HeadError, HeadRendition, decode_head
 from transcode.hls.playlist import write_live, write_multivariant, write_plain, write_replay
 from transcode.hls.replay import Replay
@@ -48,6 +48,8 @@ STALE_SECONDS: Final = 2.0
 FINAL_SECONDS: Final = 60.0
 """How long the description of something finished is kept."""
 GROWING_SECONDS: Final = 2.0
+OFF_AIR_SECONDS: Final = 2.0
+"""How often the catalogue is asked what was taken down, should the news of it be lost."""
 MAX_REPLAY_BYTES: Final = 64 << 20
 """Rendered replay playlists kept."""
 
@@ -82,6 +84,13 @@ class MediaFile(msgspec.Struct, frozen=True):
     size: int | None = None
 
 
+class SightNews(msgspec.Struct, frozen=True):
+    """What is said on the edges' channel: media tokens out of sight, and in sight again."""
+
+    off: tuple[str, ...] = ()
+    on: tuple[str, ...] = ()
+
+
 class LibraryAway(Exception):
     """The catalogue cannot be asked now."""
 
@@ -98,6 +107,9 @@ class Library(Protocol):
     def media(self, token: str, rendition: str, name: str) -> MediaFile | None:
         """Where a file lies: ``init3.mp4``, ``s17.m4s``, ``replay1.mp4``, and with an empty
         rendition ``poster.jpg`` and ``download.mp4``. Only what is registered."""
+
+    def off_air(self, tokens: tuple[str, ...]) -> set[str]:
+        """Those of these tokens that are taken down."""
 
 
 class EdgeMetrics(Protocol):
@@ -167,6 +179,8 @@ class Stream:
         """When the head last changed."""
         self.used = now
         self.blocked = False
+        self.sight_at = float("-inf")
+        """When it was last said whether it is off the air."""
         self.replies: dict[tuple[str, str], Reply] = {}
         self.groups: dict[tuple[str, int, int | None], _Group] = {}
         self.ready: dict[bytes, Ready] = {}
@@ -262,16 +276,16 @@ class EdgeState:
         library: Library,
         *,
         metrics: EdgeMetrics | None = None,
-        is_blocked: Callable[[str], bool] | None = None,
+        on_sight: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``is_blocked``: asked several times a second about every token in use; True takes it
-        off the air (410). It must answer from memory."""
+        """``on_sight``: called when something was taken down or put back anywhere."""
         self.client = client
         self.library = library
         self._metrics = metrics or NoMetrics()
-        self._is_blocked = is_blocked
+        self._on_sight = on_sight
         self._clock = clock
+        self._sight_asked = clock()
         self.streams: dict[str, Stream] = {}
         self.ready: dict[bytes, Ready] = {}
         """Answers by path, of streams on the air; each change of a stream takes its own away."""
@@ -364,7 +378,7 @@ class EdgeState:
 
     async def _load(self, token: str) -> Stream | None:
         stream = Stream(token, self._clock())
-        head = await self._fetch_head(token)
+        head, stream.blocked = await self._fetch_present(token)
         if head is not None:
             self.apply(stream, head, from_redis=True)
         if head is None or head.state == "ended":
@@ -378,10 +392,12 @@ class EdgeState:
             stream.entry = entry
             if head is None and entry is not None:
                 stream.head = entry.head
-        stream.blocked = self._is_blocked is not None and self._is_blocked(token)
         self._make_room()
         self.streams[token] = stream
         await self._subscribe(token)
+        if head is not None:
+            # Redis may have been emptied since the take-down; the catalogue was not asked yet.
+            self.spawn(self._ask_sight((token,)))
         return stream
 
     async def _refresh_entry(self, stream: Stream, now: float) -> None:
@@ -557,6 +573,44 @@ class EdgeState:
                 self._send_all(stream, name, group)
                 self._release(group, answer=True)
 
+    # --- take-downs --------------------------------------------------------------------------
+
+    def hear(self, news: SightNews) -> None:
+        """Something was taken down or put back: at once, for whoever holds a request too."""
+        now = self._clock()
+        for tokens, off in ((news.off, True), (news.on, False)):
+            for token in tokens:
+                if (stream := self.streams.get(token)) is not None:
+                    self._set_sight(stream, off=off, at=now)
+        if self._on_sight is not None:
+            self._on_sight()
+
+    def _set_sight(self, stream: Stream, *, off: bool, at: float) -> None:
+        stream.sight_at = at
+        if off == stream.off_air:
+            return
+        stream.blocked = off
+        if not off:
+            # Whatever the catalogue said last, it is to be asked again before anything is sent.
+            stream.looked_up = float("-inf")
+            if stream.entry is not None and stream.entry.state == "blocked":
+                stream.entry = None
+        self._changed(stream)
+
+    async def _ask_sight(self, tokens: tuple[str, ...]) -> None:
+        """What the catalogue says of them: news may be lost with Redis, rows are not."""
+        asked = self._clock()
+        try:
+            off = await self.ask(self.library.off_air, tokens)
+        except (LibraryAway, Overloaded) as error:
+            log.debug("edge could not ask what is off the air", why=str(error))
+            return
+        for token in tokens:
+            stream = self.streams.get(token)
+            # News that came while we asked are newer than the answer.
+            if stream is not None and stream.sight_at < asked:
+                self._set_sight(stream, off=token in off, at=asked)
+
     # --- waiting -----------------------------------------------------------------------------
 
     def hold(
@@ -637,11 +691,6 @@ class EdgeState:
         now = self._clock()
         for stream in list(self.streams.values()):
             self._sweep_waiters(stream, now)
-            if self._is_blocked is not None:
-                blocked = self._is_blocked(stream.token)
-                if blocked != stream.blocked:
-                    stream.blocked = blocked
-                    self._changed(stream)
             if self._count_ready(stream) or stream.groups:
                 stream.used = now
             if now - stream.used > IDLE_SECONDS:
@@ -649,6 +698,9 @@ class EdgeState:
             elif self._is_stale(stream, now):
                 stream.looked_up = now
                 self.spawn(self._look_again(stream))
+        if self.streams and now - self._sight_asked >= OFF_AIR_SECONDS:
+            self._sight_asked = now
+            self.spawn(self._ask_sight(tuple(self.streams)))
         self._flush_counts()
 
     def _sweep_waiters(self, stream: Stream, now: float) -> None:
@@ -698,6 +750,19 @@ class EdgeState:
 
     # --- Redis -------------------------------------------------------------------------------
 
+    async def _fetch_present(self, token: str) -> tuple[AirHead | None, bool]:
+        """The head, and whether it was taken down, as far as Redis knows."""
+        if self.client is None:
+            return None, False
+        head = await self._fetch_head(token)
+        if head is None:
+            return None, False  # the catalogue is asked, and knows both
+        try:
+            return head, await self.client.get(off_air_key(token)) is not None
+        except (RedisError, OSError, TimeoutError) as error:
+            log.debug("edge could not read a take-down", why=str(error))
+            return head, False
+
     async def _fetch_head(self, token: str) -> AirHead | None:
         if self.client is None:
             return None
@@ -716,8 +781,8 @@ class EdgeState:
             pubsub = self.client.pubsub()
             try:
                 self._pubsub = pubsub
-                # A channel of our own, so that there is a connection before the first viewer.
-                await pubsub.subscribe("x:edge", *(air_key(token) for token in self.streams))
+                # All edges' own channel, so that there is a connection before the first viewer.
+                await pubsub.subscribe(EDGE_CHANNEL, *(air_key(token) for token in self.streams))
                 failures = 0
                 async for message in pubsub.listen():
                     self._connected = True
@@ -734,7 +799,11 @@ class EdgeState:
 
     def _on_message(self, message: dict[str, Any]) -> None:
         channel = message["channel"]
-        token = (channel.decode() if isinstance(channel, bytes) else channel).rpartition(":")[2]
+        channel = channel.decode() if isinstance(channel, bytes) else channel
+        if channel == EDGE_CHANNEL:
+            self._on_edge_message(message)
+            return
+        token = channel.rpartition(":")[2]
         stream = self.streams.get(token)
         if stream is None:
             return
@@ -745,6 +814,15 @@ class EdgeState:
         elif message["type"] == "subscribe":
             # New, or again after a loss: what was published in between is in the key.
             self.spawn(self._catch_up(stream))
+
+    def _on_edge_message(self, message: dict[str, Any]) -> None:
+        if message["type"] == "message":
+            try:
+                self.hear(msgspec.json.decode(message["data"], type=SightNews))
+            except msgspec.MsgspecError as error:
+                log.error("edge got bad news", why=str(error))
+        elif message["type"] == "subscribe" and self.streams:
+            self.spawn(self._ask_sight(tuple(self.streams)))
 
     async def _catch_up(self, stream: Stream) -> None:
         head = await self._fetch_head(stream.token)

@@ -9,7 +9,21 @@ from infra.queue import Periodic
 
 HANDLER_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "worker-live": ("transcode.live.job",),
-    "worker-work": ("vod.jobs",),
+    "worker-work": (
+        "vod.jobs",
+        "vod.packages",
+        "catalog.play_jobs",
+        "catalog.search.job",
+        "catalog.sharing.jobs",
+        "catalog.returns.jobs",
+    ),
 }
 
-PERIODIC: Final = (Periodic("settle", "catalog", every_seconds=120.0),)
+PERIODIC: Final = (
+    Periodic("settle", "catalog", every_seconds=60.0),
+    Periodic("plays", "catalog", every_seconds=120.0),
+    Periodic("search", "catalog", every_seconds=60.0),
+    Periodic("webhooks", "catalog", every_seconds=60.0),
+    Periodic("sharing", "catalog", every_seconds=3600.0),
+    Periodic("packages", "catalog", every_seconds=3600.0),
+)

@@ -54,6 +54,11 @@ class Keep:
         with self._lock:
             self._entries.pop(key, None)
 
+    def forget_all(self) -> None:
+        """Compute everything anew; what is being made just now is not kept either."""
+        with self._lock:
+            self._entries.clear()
+
     def _drop_stale(self) -> None:
         now = self._clock()
         self._entries = {k: e for k, e in self._entries.items() if e.until > now}

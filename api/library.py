@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from api.edge_state import LibraryAway, LibraryEntry, MediaFile
 from catalog.models import Broadcast, InitSection, Rendition, Segment, Work
+from catalog.records.sight import off_air
 from infra.database import Database, DatabaseAway
 from transcode.hls.replay import Replay
 from vod.posters import poster_key
@@ -48,6 +49,10 @@ class CatalogueLibrary:
         """What is known of a media token; None when nothing is."""
         return self._ask(lambda session: _lookup(session, token))
 
+    def off_air(self, tokens: tuple[str, ...]) -> set[str]:
+        """Those of these tokens that are taken down or withdrawn."""
+        return self._ask(lambda session: off_air(session, tokens))
+
     def replay(self, token: str, rendition: str) -> Replay | None:
         """The recording with the segments of one rendition."""
 
@@ -65,12 +70,11 @@ class CatalogueLibrary:
 
 
 def _lookup(session: Session, token: str) -> LibraryEntry | None:
+    if off_air(session, (token,)):
+        return LibraryEntry("blocked", final=True)
     broadcast = session.scalars(
         select(Broadcast).where(Broadcast.media_token == token)
     ).one_or_none()
-    work = session.scalars(select(Work).where(Work.media_token == token)).one_or_none()
-    if work is not None and work.state == "withdrawn":
-        return LibraryEntry("blocked", final=True)
     whole = outline(session, token)
     replay = whole.replay() if whole else None
     if broadcast is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,11 +18,14 @@ from sqlalchemy.orm import Session
 from api import answers
 from api.answers import Addresses
 from api.sentences import sentence
+from catalog.audit import Actor, note
 from catalog.broadcasts import BroadcastError
 from catalog.centres import find_or_add, get_centre, home_centre
+from catalog.clock import china_date
 from catalog.errors import Refused
 from catalog.models import Broadcast
 from infra.database import Database, DatabaseAway
+from infra.ids import hash_secret
 from infra.instance import http_url, load_instance, rtmp_url
 from infra.settings import Settings
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from api.answers import BroadcastBrief, BroadcastFull, BroadcastMade, ClipAnswer, Publish
 
 _CLIP_POLL_SECONDS: Final = 0.2
+_HERE: Final = Actor(user_id=None, name="命令行", role="admin", via="cli")
+"""Whoever may run commands on the machine may do everything; the log says from where it came."""
 
 MakeError = Callable[[str, str], Exception]
 
@@ -47,7 +52,7 @@ class Local:
         self._database = Database(settings.resolved_database_url, name="xitai-cli", pool_size=1)
 
     @classmethod
-    def open(cls, settings: Settings, fail: MakeError) -> Local:
+    def open(cls, settings: Settings, fail: MakeError) -> Self:
         """The instance on the settings' data folder, or the installation their URLs name."""
         instance = load_instance(settings)
         if instance is not None:
@@ -56,7 +61,7 @@ class Local:
             raise fail("not_running", sentence("not_running", {}))
         return cls(settings, Addresses(http_url(settings), rtmp_url(settings)), fail)
 
-    def __enter__(self) -> Local:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -79,6 +84,12 @@ class Local:
         except DatabaseAway:
             raise self._fail("database_away", sentence("database_away", {})) from None
 
+    def rebuild_search(self) -> dict[str, int]:
+        from catalog.search import index
+
+        with self._transaction() as session:
+            return {"records": index.rebuild(session)}
+
     # --- broadcasts --------------------------------------------------------------------------
 
     def create(
@@ -89,6 +100,7 @@ class Local:
         mode: str,
         planned: dt.datetime | None,
         description: str,
+        contract: str = "",
     ) -> BroadcastMade:
         from catalog.broadcasts import create_broadcast
 
@@ -101,7 +113,9 @@ class Local:
                 mode=mode,
                 description=description,
                 planned_at=planned,
+                contract=contract,
             )
+            _note(session, "broadcast.create", new.broadcast)
             return answers.made(new, self._at)
 
     def show(self, broadcast_id: str) -> BroadcastFull:
@@ -121,6 +135,7 @@ class Local:
         with self._transaction() as session:
             broadcast = self._find(session, broadcast_id)
             end_broadcast(session, broadcast.id, dt.datetime.now(dt.UTC))
+            _note(session, "broadcast.end", broadcast)
             found = answers.full(session, broadcast, self._at)
         client = connect(self._settings)
         try:
@@ -133,7 +148,9 @@ class Local:
         from catalog.broadcasts import rotate_key
 
         with self._transaction() as session:
-            key = rotate_key(session, self._find(session, broadcast_id).id)
+            broadcast = self._find(session, broadcast_id)
+            key = rotate_key(session, broadcast.id)
+            _note(session, "broadcast.key", broadcast)
         return answers.Publish(rtmp_url=self._at.rtmp, stream_key=key)
 
     def _find(self, session: Session, broadcast_id: str) -> Broadcast:
@@ -169,6 +186,7 @@ class Local:
                 title=title,
                 created_by=None,
             )
+            note(session, _HERE, "clip.make", "work", work.id, centre_id=work.centre_id)
         self._wait(job.id, progress)
         with self._transaction() as session:
             made = session.get_one(type(work), work.id, populate_existing=True)
@@ -195,24 +213,38 @@ class Local:
 
     # --- exports -----------------------------------------------------------------------------
 
+    def roll_up_plays(self, since: dt.date | None, until: dt.date | None) -> int:
+        """Bring the figures of plays up to date; how many rows changed."""
+        from catalog.play_days import roll_up
+
+        today = china_date(dt.datetime.now(dt.UTC))
+        with self._transaction() as session:
+            return roll_up(session, since, until or today)
+
     def export_minutes(self, year: int, out: Path, centre: str | None) -> int:
         """Write the workbook; the file is there whole or not at all."""
         from catalog.exports import write_minutes
 
+        with self._whole_file(out) as file, self._transaction() as session:
+            path = get_centre(session, centre).path if centre else None
+            return write_minutes(
+                session,
+                file,
+                year=year,
+                now=dt.datetime.now(dt.UTC),
+                base_url=self._at.http,
+                centre_path=path,
+            )
+
+    @contextmanager
+    def _whole_file(self, out: Path) -> Iterator[BinaryIO]:
+        """A file to write; it takes its place when the block ends well, and else is gone."""
         handle = -1
         fresh = ""
         try:
             handle, fresh = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
-            with os.fdopen(handle, "wb") as file, self._transaction() as session:
-                path = get_centre(session, centre).path if centre else None
-                number = write_minutes(
-                    session,
-                    file,
-                    year=year,
-                    now=dt.datetime.now(dt.UTC),
-                    base_url=self._at.http,
-                    centre_path=path,
-                )
+            with os.fdopen(handle, "wb") as file:
+                yield file
             # mkstemp makes it ours alone; a report is made to be handed on.
             Path(fresh).chmod(0o644)
             Path(fresh).replace(out)
@@ -222,20 +254,33 @@ class Local:
         finally:
             if fresh:
                 Path(fresh).unlink(missing_ok=True)
-        return number
 
     # --- accounts ----------------------------------------------------------------------------
 
     def create_user(
-        self, *, login: str, name: str, role: str, centre: str | None, password: str
+        self,
+        *,
+        login: str,
+        name: str,
+        role: str,
+        centre: str | None,
+        password: str,
+        contract: str = "",
     ) -> dict[str, Any]:
         from catalog.accounts import create_user
 
         with self._transaction() as session:
             home = find_or_add(session, centre) if centre else home_centre(session, None)
             user = create_user(
-                session, login=login, name=name, role=role, centre=home, password=password
+                session,
+                login=login,
+                name=name,
+                role=role,
+                centre=home,
+                password=password,
+                contract=contract,
             )
+            note(session, _HERE, "user.create", "user", user.id, centre_id=home.id, role=role)
             return {
                 "id": user.id,
                 "login": user.login,
@@ -245,16 +290,32 @@ class Local:
                 "centre": home.name,
             }
 
-    def token(self, *, role: str, centre: str | None, label: str, days: int) -> dict[str, Any]:
-        from catalog.accounts import issue_token
+    def token(
+        self, *, role: str, centre: str | None, label: str, days: int, contract: str = ""
+    ) -> dict[str, Any]:
+        from catalog.accounts import HANDLE, issue_token
 
         now = dt.datetime.now(dt.UTC)
         with self._transaction() as session:
             reach = get_centre(session, centre) if centre else None
-            token = issue_token(session, role=role, centre=reach, now=now, label=label, days=days)
+            token = issue_token(
+                session,
+                role=role,
+                centre=reach,
+                now=now,
+                label=label,
+                contract=contract,
+                days=days,
+            )
+            handle = hash_secret(token)[:HANDLE]
+            note(session, _HERE, "token.create", "token", handle, role=role, label=label)
             return {
                 "token": token,
                 "role": role,
                 "centre_id": reach.id if reach else None,
                 "expires_at": (now + dt.timedelta(days=days)).isoformat(),
             }
+
+
+def _note(session: Session, action: str, broadcast: Broadcast) -> None:
+    note(session, _HERE, action, "broadcast", broadcast.id, centre_id=broadcast.centre_id)

@@ -7,10 +7,12 @@ from typing import Final
 from api.answers import BroadcastPublic, find_broadcast, utc
 from api.errors import Problem
 from api.keep import Keep
-from api.pages.cards import broadcast_page
+from api.pages.cards import broadcast_page, is_gone
 from infra.database import Database
 
 PUBLIC_SECONDS: Final = 1
+_GONE: Final = b""
+"""Kept like an answer: all who were watching ask at once when something is taken down."""
 
 
 class PublicState:
@@ -23,20 +25,28 @@ class PublicState:
     def at_hand(self, broadcast_id: str) -> bytes | None:
         """The body, if it was made just now; never waits."""
         found = self._keep.peek(broadcast_id)
-        return found if isinstance(found, bytes) else None
+        return found if isinstance(found, bytes) and found != _GONE else None
 
     def of(self, broadcast_id: str) -> bytes:
         """The body. Raises Problem for what is not there."""
         body = self._keep.get(broadcast_id, PUBLIC_SECONDS, lambda: self._make(broadcast_id))
         if body is None:
             raise Problem("broadcast_not_found")
+        if body == _GONE:
+            raise Problem("taken_down")
         return body
+
+    def forget_all(self) -> None:
+        """Something was taken down, or put back."""
+        self._keep.forget_all()
 
     def _make(self, broadcast_id: str) -> bytes | None:
         with self._database.transaction() as session:
             broadcast = find_broadcast(session, broadcast_id)
             if broadcast is None or broadcast.state == "cancelled":
                 return None
+            if is_gone(session, broadcast):
+                return _GONE
             view = broadcast_page(session, broadcast)
         answer = BroadcastPublic(
             id=broadcast.id,

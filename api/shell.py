@@ -6,6 +6,7 @@ Plain ASGI, because a middleware class per request would cost more than the requ
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Iterable, MutableMapping
@@ -24,6 +25,17 @@ log = get_logger(__name__)
 BODY_MAX: Final = 1 << 20
 """Bytes of a request's body; uploads will come through a path of their own."""
 PLAYS_BODY_MAX: Final = 128 << 10
+FILE_BODY_MAX: Final = 24 << 20
+"""Of a form of the desk that hands in a file: evidence, a year's return."""
+RECORD_BODY_MAX: Final = 64 << 20
+"""Of a form that describes a record: with the pictures of an exhibition, a sound, a sheet."""
+_RECORD_PATHS: Final = re.compile(
+    r"/desk/library/(?:new|import|[^/]+/file)|/api/v1/resources/[^/]+/file"
+)
+_FILE_PATHS: Final = re.compile(
+    r"/desk/(?:targets/[^/]+/[^/]+/[^/]+/entries|returns/import)"
+    r"|/api/v1/(?:returns/import|sheets/resources|items/[^/]+/outside)"
+)
 
 _QUIET_PATHS: Final = ("/static/", "/healthz", "/metrics", "/api/v1/plays")
 _QUIET_ENDS: Final = ("/public",)
@@ -46,7 +58,7 @@ class Shell:
         self._believe_proxy(scope, headers)
         host = headers.get("host")
         request_host.set(f"{scope['scheme']}://{host}" if host else None)
-        most = PLAYS_BODY_MAX if scope["path"] == "/api/v1/plays" else BODY_MAX
+        most = _most(scope["path"])
         request_id = secrets.token_hex(6)
         begun = time.monotonic()
         status = 0
@@ -102,6 +114,15 @@ class Shell:
         except ValueError:
             return False
         return any(ip in network for network in self._proxies)
+
+
+def _most(path: str) -> int:
+    """Bytes a request to this path may bring."""
+    if path == "/api/v1/plays":
+        return PLAYS_BODY_MAX
+    if _RECORD_PATHS.fullmatch(path):
+        return RECORD_BODY_MAX
+    return FILE_BODY_MAX if _FILE_PATHS.fullmatch(path) else BODY_MAX
 
 
 def _listed(headers: Headers, name: str) -> list[str]:

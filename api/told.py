@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from api.answers import BroadcastBrief, BroadcastFull
@@ -17,6 +17,9 @@ STATES: Final = {
     "ended": "已结束",
     "cancelled": "已取消",
 }
+
+
+REASONS: Final = {"robot": "机器人", "rate": "过于频繁", "double_click": "30 秒内重复"}
 
 
 def told_broadcast(found: BroadcastFull) -> str:
@@ -36,6 +39,8 @@ def told_broadcast(found: BroadcastFull) -> str:
     lines += [
         f"播放      {counted.play_starts} 次，有效 {counted.effective_plays} 次",
         f"观众      {counted.devices} 台设备，最多同时 {counted.peak_viewers} 人",
+        f"看完      {counted.completed} 次",
+        *_left_out(counted.excluded),
         f"观看地址  {found.watch_url}",
         f"回看地址  {found.replay_hls_url or '—'}",
     ]
@@ -51,6 +56,16 @@ def told_list(found: Sequence[BroadcastBrief]) -> str:
         f"{_when(item.started_at or item.planned_at)}  {item.title}"
         for item in found
     )
+
+
+def _left_out(excluded: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What was not counted, and why; no line where nothing was."""
+    starts = {
+        reason: found.get("play_starts", 0) + found.get("page_views", 0)
+        for reason, found in excluded.items()
+    }
+    parts = [f"{REASONS.get(reason, reason)} {number} 次" for reason, number in starts.items()]
+    return [f"未计入    {'，'.join(parts)}"] if parts else []
 
 
 def _when(at: dt.datetime | None) -> str:

@@ -14,6 +14,10 @@ STEPS: tuple[tuple[str, list[str], dict[str, str]], ...] = (
     ("live latency in a browser", ["-m", "bench.latency"], {}),
     ("replay after 1 and 60 minutes", ["-m", "bench.replay"], {}),
     ("cost of a live minute beside FFmpeg", ["-m", "bench.cost"], {}),
+    ("a ten-year return of forty centres", ["-m", "bench.returns"], {}),
+    ("search in a million records", ["-m", "bench.search"], {}),
+    ("a year's matrix of forty centres", ["-m", "bench.matrix"], {}),
+    ("beacons a second, web killed -9", ["-m", "bench.beacons"], {}),
     (
         "ten minutes in which every part is killed",
         ["-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/faults/test_nothing_lost.py"],

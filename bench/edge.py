@@ -88,6 +88,9 @@ class NoLibrary:
     def media(self, token: str, rendition: str, name: str) -> MediaFile | None:
         return None
 
+    def off_air(self, tokens: tuple[str, ...]) -> set[str]:
+        return set()
+
 
 class TimedState(EdgeState):
     """Notes when a head arrived and when the last answer after it was sent."""

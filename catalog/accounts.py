@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, joinedload
 
+from catalog.broadcasts import CONTRACT_MAX
 from catalog.centres import find_or_add, home_centre, lock_centres
 from catalog.errors import Missing, Refused
 from catalog.models import ROLES, Centre, Credential, User
@@ -31,7 +32,6 @@ TOKEN_DAYS_MAX = 3650
 LOGIN_MIN, LOGIN_MAX = 2, 64
 NAME_MAX = 100
 LABEL_MAX = 100
-CONTRACT_MAX = 100
 PASSWORD_MIN, PASSWORD_MAX = 10, 200
 
 # A use is noted at most this often, so that reading a page is not a write.
@@ -262,7 +262,7 @@ def tokens(session: Session) -> list[Credential]:
 
 def revoke_token(session: Session, handle: str) -> None:
     """Take an API token back by its handle (see ``token_handle``). Raises Missing."""
-    if len(handle) != _HANDLE:
+    if len(handle) != HANDLE:
         raise Missing("token_unknown")
     gone = session.execute(
         delete(Credential)
@@ -273,12 +273,12 @@ def revoke_token(session: Session, handle: str) -> None:
         raise Missing("token_unknown")
 
 
-_HANDLE = 16
+HANDLE = 16
 
 
 def token_handle(token: Credential) -> str:
     """What names a token in lists: the start of its hash, of no use to sign in with."""
-    return token.secret_hash[:_HANDLE]
+    return token.secret_hash[:HANDLE]
 
 
 def identity_of(session: Session, secret: str, kind: str, now: dt.datetime) -> Identity | None:

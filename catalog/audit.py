@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog.models import AuditEntry
+from catalog.centres import within
+from catalog.models import AuditEntry, Centre
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +54,28 @@ def note(
             details=details,
         )
     )
+
+
+def entries(
+    session: Session,
+    centre_path: str | None,
+    *,
+    object_kind: str | None = None,
+    object_id: str | None = None,
+    action: str | None = None,
+    by_id: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[AuditEntry]:
+    """The newest first, of a subtree of centres; only None sees what belongs to no centre."""
+    query = select(AuditEntry)
+    if centre_path is not None:
+        inside = select(Centre.id).where(within(centre_path))
+        query = query.where(AuditEntry.centre_id.in_(inside))
+    wanted = {"object_kind": object_kind, "object_id": object_id, "action": action, "by_id": by_id}
+    for name, value in wanted.items():
+        if value is not None:
+            query = query.where(getattr(AuditEntry, name) == value)
+    if before is not None:
+        query = query.where(AuditEntry.id < before)
+    return list(session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit)))

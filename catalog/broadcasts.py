@@ -15,6 +15,7 @@ from infra.ids import hash_secret, public_id, secret_token
 from infra.jobs import enqueue
 
 TITLE_MAX = 200
+CONTRACT_MAX = 100
 
 # A live job is restarted for as long as its broadcast lasts; the bound only stops a crash loop
 # from running for ever after everyone has gone home.
@@ -110,8 +111,10 @@ def create_broadcast(
     description: str = "",
     planned_at: dt.datetime | None = None,
     created_by: str | None = None,
+    contract: str = "",
 ) -> NewBroadcast:
-    """A broadcast with its main feed, ready for an encoder."""
+    """A broadcast with its main feed, ready for an encoder. ``contract``: the studio's, if one
+    makes it."""
     if mode not in ("live", "recorded"):
         raise BroadcastError("mode_unknown", "类型只能是直播（live）或录播（recorded）。")
     broadcast = Broadcast(
@@ -123,6 +126,7 @@ def create_broadcast(
         state="ready",
         planned_at=planned_at,
         media_token=secret_token(),
+        contract=contract.strip()[:CONTRACT_MAX],
         created_by=created_by,
     )
     key = secret_token()

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from openpyxl import Workbook
-from openpyxl.cell import Cell
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 from sqlalchemy.orm import Session
 
+from catalog.cells import Value, cell_at, put
 from catalog.clock import CHINA
 from catalog.ledger import LedgerRow, by_month, micro_ticks, year_rows
 from catalog.minutes import RULE_VERSION, TICKS_A_MINUTE, minutes_value
@@ -33,8 +32,6 @@ STATES = {"live": "直播中", "interrupted": "信号中断", "ended": "已结�
 
 _COUNT, _DATE, _GENERAL = "#,##0", "yyyy-mm-dd", "General"
 _INK, _PAPER = "2B2320", "F3ECE2"
-
-Value = str | int | float | dt.date
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,11 @@ def _minutes(ticks: int) -> float:
     return float(minutes_value(ticks))
 
 
+def _seconds(us: int) -> float:
+    """To one decimal, half up."""
+    return (us + 50_000) // 100_000 / 10
+
+
 COLUMNS: tuple[Column, ...] = (
     Column("编号", 13, "@", lambda row, _: row.broadcast.id),
     Column("名称", 36, "@", lambda row, _: row.broadcast.title),
@@ -63,7 +65,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("素材（分钟）", 12, _GENERAL, lambda row, _: _minutes(row.raw_ticks)),
     Column("素材段数", 9, _COUNT, lambda row, _: row.takes),
     Column("中断次数", 9, _COUNT, lambda row, _: row.gaps),
-    Column("中断（秒）", 10, "#,##0.0", lambda row, _: round(row.gap_us / 1e6, 1)),
+    Column("中断（秒）", 10, "#,##0.0", lambda row, _: _seconds(row.gap_us)),
     Column("页面浏览", 9, _COUNT, lambda _, plays: plays.page_views),
     Column("播放次数", 9, _COUNT, lambda _, plays: plays.play_starts),
     Column("有效播放", 9, _COUNT, lambda _, plays: plays.effective_plays),
@@ -112,11 +114,11 @@ def write_minutes(
 
 
 def _head(sheet: Worksheet, title: str, now: dt.datetime) -> None:
-    _put(sheet, 1, 1, title).font = Font(bold=True, size=15, color=_INK)
+    put(sheet, 1, 1, title).font = Font(bold=True, size=15, color=_INK)
     local = now.astimezone(CHINA)
     rules = "成片、素材按时间区间取并集，重叠只计一次；中断不计；保留一位小数，四舍五入。"
-    _put(sheet, 2, 1, f"口径 {RULE_VERSION}。{rules}")
-    _put(sheet, 3, 1, f"统计截至 {local:%Y-%m-%d %H:%M}（北京时间）。")
+    put(sheet, 2, 1, f"口径 {RULE_VERSION}。{rules}")
+    put(sheet, 3, 1, f"统计截至 {local:%Y-%m-%d %H:%M}（北京时间）。")
 
 
 def _evidence(
@@ -126,14 +128,14 @@ def _evidence(
     for at, row in enumerate(rows, start=HEADING_ROW + 1):
         for number, column in enumerate(COLUMNS, start=1):
             value = column.value(row, plays[row.broadcast.id])
-            cell = _put(sheet, at, number, value)
+            cell = put(sheet, at, number, value)
             cell.number_format = column.number_format
-        link = _cell(sheet, at, 1)
+        link = cell_at(sheet, at, 1)
         link.hyperlink = f"{base_url}/b/{row.broadcast.id}"
         link.font = Font(underline="single", color="9D2933")
     for number, column in enumerate(COLUMNS, start=1):
         sheet.column_dimensions[get_column_letter(number)].width = column.width
-    sheet.freeze_panes = _cell(sheet, HEADING_ROW + 1, 3).coordinate
+    sheet.freeze_panes = cell_at(sheet, HEADING_ROW + 1, 3).coordinate
     last = get_column_letter(len(COLUMNS))
     sheet.auto_filter.ref = f"A{HEADING_ROW}:{last}{max(HEADING_ROW + len(rows), HEADING_ROW + 1)}"
 
@@ -150,17 +152,17 @@ def _summary(sheet: Worksheet, rows: Sequence[LedgerRow], micro: tuple[int, int]
     at += 1
     _line(sheet, at, ["合计", "", ""], last, by_centre=False)
     for number in range(1, 10):
-        cell = _cell(sheet, at, number)
+        cell = cell_at(sheet, at, number)
         cell.font = Font(bold=True, color=_INK)
         cell.border = Border(top=Side(style="thin", color=_INK))
     number_of, ticks = micro
-    _put(sheet, at + 2, 1, "微视频（条）")
-    _put(sheet, at + 2, 4, number_of).number_format = _COUNT
-    _put(sheet, at + 3, 1, "微视频（分钟，另账，不计入成片）")
-    _put(sheet, at + 3, 4, _minutes(ticks)).number_format = _GENERAL
+    put(sheet, at + 2, 1, "微视频（条）")
+    put(sheet, at + 2, 4, number_of).number_format = _COUNT
+    put(sheet, at + 3, 1, "微视频（分钟，另账，不计入成片）")
+    put(sheet, at + 3, 4, _minutes(ticks)).number_format = _GENERAL
     for letter, width in zip("ABCDEFGHI", (30, 13, 7, 11, 11, 13, 13, 11, 11), strict=True):
         sheet.column_dimensions[letter].width = width
-    sheet.freeze_panes = _cell(sheet, HEADING_ROW + 1, 1).coordinate
+    sheet.freeze_panes = cell_at(sheet, HEADING_ROW + 1, 1).coordinate
 
 
 def _line(
@@ -168,7 +170,7 @@ def _line(
 ) -> None:
     """One line of sums over the evidence: of a centre's month, or of everything."""
     for number, label in enumerate(labels, start=1):
-        _put(sheet, at, number, label)
+        put(sheet, at, number, label)
     where = [("文化馆编号", f"$B{at}"), ("月份", f"$C{at}")] if by_centre else []
     formulas = [
         _count_if([*where, ("形式", f'"{MODES["live"]}"')], last),
@@ -182,7 +184,7 @@ def _line(
     for number, (formula, number_format) in enumerate(
         zip(formulas, formats, strict=True), start=len(labels) + 1
     ):
-        cell = _cell(sheet, at, number)
+        cell = cell_at(sheet, at, number)
         cell.value = f"={formula}"
         cell.number_format = number_format
 
@@ -205,28 +207,8 @@ def _sum_if(heading: str, where: Sequence[tuple[str, str]], last: int) -> str:
 
 def _headings(sheet: Worksheet, headings: Sequence[str]) -> None:
     for number, heading in enumerate(headings, start=1):
-        cell = _put(sheet, HEADING_ROW, number, heading)
+        cell = put(sheet, HEADING_ROW, number, heading)
         cell.font = Font(bold=True, color=_INK)
         cell.fill = PatternFill("solid", fgColor=_PAPER)
         cell.alignment = Alignment(wrap_text=True, vertical="center")
         cell.border = Border(bottom=Side(style="thin", color=_INK))
-
-
-def _put(sheet: Worksheet, row: int, column: int, value: Value) -> Cell:
-    """Write a value; text stays text though it begin like a formula."""
-    cell = _cell(sheet, row, column)
-    if not isinstance(value, str):
-        cell.value = value
-        return cell
-    clean = ILLEGAL_CHARACTERS_RE.sub("", value)
-    cell.value = clean
-    cell.data_type = "s"
-    # Also when it is edited, or pasted into another sheet: Excel's own leading apostrophe.
-    cell.quotePrefix = clean[:1] in "=+-@\t\r" and bool(clean)
-    return cell
-
-
-def _cell(sheet: Worksheet, row: int, column: int) -> Cell:
-    cell = sheet.cell(row, column)
-    assert isinstance(cell, Cell)  # no cells are merged here
-    return cell

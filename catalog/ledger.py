@@ -15,17 +15,13 @@ from sqlalchemy.orm import Session
 
 from catalog.centres import within
 from catalog.clock import china_year
-from catalog.minutes import (
-    Footage,
-    Intervals,
-    by_timeline,
-    footage_ticks,
-    together,
-    union,
-    without,
-)
-from catalog.models import Broadcast, Centre, Resource, Take
+from catalog.minutes import TICKS_A_MINUTE, Footage, footage_ticks, together
+from catalog.models import Broadcast, Centre, Take
 from catalog.resources import aired_footage, event_date, raw_footage
+from catalog.year.facts import MICRO_MAX_MINUTES
+from catalog.year.footage import FootageOf, Once
+from catalog.year.holdings import pieces
+from catalog.year.span import span_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,8 @@ def broadcast_minutes(
 
 
 def year_rows(session: Session, year: int, *, centre_path: str | None = None) -> list[LedgerRow]:
-    """The broadcasts of a year in China that have footage, in order of time."""
+    """The 场 of a year in China, in order of time: what was relayed, shown again, a test, or
+    taken down is none."""
     first, after = china_year(year)
     began = func.coalesce(Broadcast.started_at, Broadcast.planned_at, Broadcast.created_at)
     query = (
@@ -95,14 +92,15 @@ def year_rows(session: Session, year: int, *, centre_path: str | None = None) ->
         .join(Centre, Centre.id == Broadcast.centre_id)
         .where(began >= first, began < after, within(centre_path))
         .where(Broadcast.started_at.is_not(None), Broadcast.state != "cancelled")
+        .where(Broadcast.standing == "own", Broadcast.off_air_at.is_(None))
         .order_by(began, Broadcast.id)
     )
     pairs = session.execute(query).all()
     ids = [broadcast.id for broadcast, _ in pairs]
-    footage = _Footage(session, [broadcast for broadcast, _ in pairs])
+    footage = FootageOf(session, [broadcast for broadcast, _ in pairs])
     takes = _takes(session, ids)
     rows: list[LedgerRow] = []
-    finished, raw = _Once(), _Once()
+    finished, raw = Once(), Once()
     for broadcast, centre in pairs:
         number, gaps, gap_us = takes.get(broadcast.id, (0, 0, 0))
         rows.append(
@@ -110,8 +108,8 @@ def year_rows(session: Session, year: int, *, centre_path: str | None = None) ->
                 broadcast=broadcast,
                 centre=centre,
                 date=event_date(broadcast),
-                finished=finished.take(footage.of(broadcast, "finished")),
-                raw=raw.take(footage.of(broadcast, "raw")),
+                finished=finished.take(footage.finished(broadcast.id)),
+                raw=raw.take(footage.of(broadcast.id, "raw")),
                 takes=number,
                 gaps=gaps,
                 gap_us=gap_us,
@@ -142,86 +140,14 @@ def by_month(rows: Iterable[LedgerRow]) -> dict[tuple[str, int], list[LedgerRow]
 
 def micro_ticks(session: Session, year: int, *, centre_path: str | None = None) -> tuple[int, int]:
     """(number, ticks) of the micro-videos of a year: their own ledger, never again as finished."""
-    query = (
-        select(Resource)
-        .join(Centre, Centre.id == Resource.centre_id)
-        .where(
-            Resource.kind == "micro",
-            Resource.withdrawn_at.is_(None),
-            Resource.event_date >= dt.date(year, 1, 1),
-            Resource.event_date < dt.date(year + 1, 1, 1),
-            within(centre_path),
-        )
-    )
-    found = list(session.scalars(query))
-    footage = by_timeline(tuple(row) for micro in found for row in micro.intervals)
-    return len(found), footage_ticks(footage)
-
-
-class _Once:
-    """Hands out footage once: what a row has counted, no later row counts."""
-
-    def __init__(self) -> None:
-        self._counted: dict[str, Intervals] = {}
-
-    def take(self, footage: Footage) -> Footage:
-        fresh = without(footage, self._counted)
-        for timeline, intervals in fresh.items():
-            self._counted[timeline] = union((*self._counted.get(timeline, ()), *intervals))
-        return fresh
-
-
-class _Footage:
-    """The footage of many broadcasts at once: their resources, else what is proven by now.
-
-    A broadcast that has not been finalised has footage but no settled resource: the same
-    arithmetic over its air list and takes stands in, so a report made the minute a show ended
-    has it right. A withdrawn resource counts nothing, and a recording with a known hash twice
-    counts once.
-    """
-
-    def __init__(self, session: Session, broadcasts: list[Broadcast]) -> None:
-        ids = [b.id for b in broadcasts]
-        self._kept: dict[tuple[str, str], Footage] = {}
-        self._withdrawn: set[tuple[str, str]] = set()
-        hashes: set[str] = set()
-        query = (
-            select(Resource)
-            .where(Resource.broadcast_id.in_(ids), Resource.kind.in_(("finished", "raw")))
-            .order_by(Resource.created_at, Resource.id)
-        )
-        place = {key: number for number, key in enumerate(ids)}
-        for resource in sorted(session.scalars(query), key=lambda r: place[r.broadcast_id or ""]):
-            key = (resource.broadcast_id or "", resource.kind)
-            if resource.withdrawn_at is not None:
-                self._withdrawn.add(key)
-                continue
-            if resource.kind == "raw" and resource.sha256:
-                if resource.sha256 in hashes:
-                    self._kept.setdefault(key, {})
-                    continue
-                hashes.add(resource.sha256)
-            footage = by_timeline(tuple(row) for row in resource.intervals)
-            self._kept[key] = together(self._kept.get(key, {}), footage)
-        unsettled = [b for b in broadcasts if not self._settled(b)]
-        aired = aired_footage(session, [b.media_token for b in unsettled])
-        recorded = raw_footage(session, [b.id for b in unsettled])
-        for broadcast in unsettled:
-            now = {
-                "finished": aired.get(broadcast.media_token, {}),
-                "raw": recorded.get(broadcast.id, {}),
-            }
-            for kind, footage in now.items():
-                if (broadcast.id, kind) not in self._withdrawn:
-                    self._kept[broadcast.id, kind] = footage
-
-    def _settled(self, broadcast: Broadcast) -> bool:
-        registered = self._kept.keys() | self._withdrawn
-        both = {(broadcast.id, "finished"), (broadcast.id, "raw")} <= registered
-        return broadcast.finalized_at is not None and both
-
-    def of(self, broadcast: Broadcast, kind: str) -> Footage:
-        return self._kept.get((broadcast.id, kind), {})
+    after = china_year(year)[1]
+    longest = MICRO_MAX_MINUTES * TICKS_A_MINUTE
+    found = [
+        piece
+        for piece in pieces(span_of(session, year, centre_path, after))
+        if piece.kind == "micro" and piece.length <= longest
+    ]
+    return len(found), footage_ticks(together(*(piece.footage for piece in found)))
 
 
 def _takes(session: Session, broadcast_ids: list[str]) -> dict[str, tuple[int, int, int]]:

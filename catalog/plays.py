@@ -16,15 +16,18 @@ import json
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import bindparam, select, text, union_all
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from catalog.clock import CHINA
 from catalog.errors import Refused
-from catalog.models import Broadcast, PlayEvent, Work
+from catalog.models import Broadcast, Work
+from catalog.play_rules import LATE_MAX_MS, PRESENT_SECONDS, is_robot
+from catalog.play_sums import sums
+from catalog.quality import keep_sessions
 
 KINDS = ("view", "start", "heartbeat", "pause", "seek", "rate", "stall", "end")
 
@@ -35,19 +38,8 @@ ITEM_MAX = 32
 RENDITION_MAX = 20
 AGENT_MAX = 300
 DETAILS_MAX_BYTES = 1_000
-LATE_MAX_MS = 24 * 3_600_000
-"""An event kept back longer than this (a phone without network) is dated this much back."""
 POSITION_MAX_MS = 10 * 24 * 3_600_000
 RATE_MAX_PERMILLE = 16_000
-
-EFFECTIVE_MS = 3_000
-"""An effective play is watched longer than this …"""
-EFFECTIVE_BELOW_PERMILLE = 3_000
-"""… at less than this speed."""
-SAME_START_SECONDS = 30
-"""Starts of one item by one viewer this close are one (COUNTER R5)."""
-PRESENT_SECONDS = 30
-"""A viewer is watching now if heard of within this time (three heartbeats)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +110,10 @@ class Counts:
     devices: int = 0
     watched_ms: int = 0
     peak_viewers: int = 0
+    completed: int = 0
+    """Plays that saw nine tenths of it."""
+    excluded: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What the rules left out: robot, rate, double_click → figure → number."""
 
 
 # --- taking in -------------------------------------------------------------------------------
@@ -146,6 +142,18 @@ def prepare(events: Sequence[Event], client: Client) -> Batch:
     return Batch([_row(event, client, sent) for event in good], len(unique) - len(good))
 
 
+_COLUMNS: Final = (
+    "event_id, item_id, play_id, viewer_id, surrogate, kind, client_at_ms, position_ms,"
+    " watched_ms, rate_permille, live, rendition, user_agent, details"
+)
+# All rows as one argument: a thousand of fourteen columns cost the driver more than the database.
+_KEEP: Final = text(f"""
+INSERT INTO play_events ({_COLUMNS})
+SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::play_events, :rows)
+ON CONFLICT DO NOTHING RETURNING event_id
+""").bindparams(bindparam("rows", type_=JSONB))
+
+
 def keep(session: Session, batches: Sequence[Batch]) -> list[Taken]:
     """Keep batches of beacons, in one statement; those kept before are left alone."""
     items = {row["item_id"] for batch in batches for row in batch.rows}
@@ -166,9 +174,9 @@ def keep(session: Session, batches: Sequence[Batch]) -> list[Taken]:
     }
     fresh: set[str] = set()
     if rows:
-        table = PlayEvent.__table__
-        statement = insert(table).on_conflict_do_nothing().returning(table.c.event_id)  # type: ignore[arg-type]
-        fresh.update(session.execute(statement, [rows[key] for key in sorted(rows)]).scalars())
+        ordered = [rows[key] for key in sorted(rows)]
+        fresh.update(session.scalars(_KEEP, {"rows": ordered}))
+        keep_sessions(session, rows.values())
     return [_taken(batch, known_items, fresh) for batch in batches]
 
 
@@ -235,86 +243,53 @@ def _storable(value: str) -> str:
 
 # --- counting --------------------------------------------------------------------------------
 
-# When an event happened, on our clock: what waited on the phone is dated back.
-_AT = """received_at - make_interval(secs => coalesce((details->>'late_ms')::float8, 0) / 1000)"""
-_VIEWER = "coalesce(viewer_id, surrogate)"
-
-_COUNTS = text(f"""
-WITH e AS MATERIALIZED (
-    SELECT item_id, play_id, {_VIEWER} AS viewer, kind, watched_ms, rate_permille, {_AT} AS at,
-           watched_ms - lag(watched_ms, 1, 0::bigint)
-               OVER (PARTITION BY item_id, play_id ORDER BY watched_ms, event_id) AS grown
-    FROM play_events WHERE item_id = ANY(:items)
-), plays AS (
-    SELECT item_id, play_id, min(viewer) AS viewer,
-           min(at) FILTER (WHERE kind = 'start') AS started,
-           min(at) FILTER (WHERE kind <> 'view') AS first_at,
-           max(at) FILTER (WHERE kind <> 'view') AS last_at,
-           max(watched_ms) AS watched_ms,
-           coalesce(sum(grown) FILTER (WHERE rate_permille < :below), 0) > :effective AS effective
-    FROM e GROUP BY item_id, play_id
-), runs AS (
-    -- COUNTER's double-click rule: starts that follow each other within the time are one.
-    SELECT *, count(*) FILTER (WHERE apart) OVER w AS run
-    FROM (
-        SELECT *, coalesce(started - lag(started) OVER w > make_interval(secs => :same), true)
-                  AS apart
-        FROM plays WHERE started IS NOT NULL
-        WINDOW w AS (PARTITION BY item_id, viewer ORDER BY started, play_id)
-    ) AS steps
-    WINDOW w AS (PARTITION BY item_id, viewer ORDER BY started, play_id)
-), starts AS (
-    SELECT item_id, count(*) AS play_starts, count(*) FILTER (WHERE effective) AS effective_plays
-    FROM (SELECT item_id, viewer, run, bool_or(effective) AS effective
-          FROM runs GROUP BY item_id, viewer, run) AS one GROUP BY item_id
-), present AS (
-    -- A viewer with two windows open is one viewer: their times are united first.
-    SELECT item_id, viewer, unnest(range_agg(tstzrange(first_at, last_at, '[]'))) AS span
-    FROM plays WHERE started IS NOT NULL GROUP BY item_id, viewer
-), steps AS (
-    SELECT item_id, lower(span) AS at, 1 AS step FROM present
-    UNION ALL SELECT item_id, upper(span), -1 FROM present
-), peaks AS (
-    SELECT item_id, max(level) AS peak FROM (
-        SELECT item_id, sum(step) OVER (PARTITION BY item_id ORDER BY at, step DESC
-                                        ROWS UNBOUNDED PRECEDING) AS level FROM steps
-    ) AS levels GROUP BY item_id
-)
-SELECT seen.item_id, seen.page_views, coalesce(starts.play_starts, 0) AS play_starts,
-       coalesce(starts.effective_plays, 0) AS effective_plays, seen.devices,
-       coalesce(watched.watched_ms, 0)::bigint AS watched_ms,
-       coalesce(peaks.peak, 0)::bigint AS peak_viewers
-FROM (SELECT item_id, count(*) FILTER (WHERE kind = 'view') AS page_views,
-             count(DISTINCT viewer) AS devices FROM e GROUP BY item_id) AS seen
-LEFT JOIN starts USING (item_id)
-LEFT JOIN (SELECT item_id, sum(watched_ms) AS watched_ms FROM plays GROUP BY item_id) AS watched
-     USING (item_id)
-LEFT JOIN peaks USING (item_id)
-""").bindparams(below=EFFECTIVE_BELOW_PERMILLE, effective=EFFECTIVE_MS, same=SAME_START_SECONDS)
-
-_WATCHING = text(f"""
-SELECT item_id, count(DISTINCT {_VIEWER})
-FROM (SELECT DISTINCT ON (play_id) item_id, play_id, viewer_id, surrogate, kind
+_WATCHING = text("""
+SELECT item_id, user_agent, count(DISTINCT coalesce(viewer_id, surrogate))
+FROM (SELECT DISTINCT ON (play_id) item_id, play_id, viewer_id, surrogate, kind, user_agent
       FROM play_events
       WHERE item_id = ANY(:items) AND received_at > now() - make_interval(secs => :present)
         AND kind <> 'view'
       ORDER BY play_id, received_at DESC, client_at_ms DESC) AS latest
-WHERE kind <> 'end' GROUP BY item_id
+WHERE kind <> 'end' GROUP BY item_id, user_agent
 """).bindparams(bindparam("present", PRESENT_SECONDS))
 
 
-def counts(session: Session, item_ids: Sequence[str]) -> dict[str, Counts]:
-    """Item → its figures. Items nobody has opened are there too, with zeros."""
+def counts(
+    session: Session,
+    item_ids: Sequence[str],
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+) -> dict[str, Counts]:
+    """Item → its figures, of all time or of the days ``since`` to ``until`` (both included).
+
+    Sums of the days, but for the peak, which is the highest of them, and the devices, which are
+    distinct over the whole. Items nobody has opened are there too, with zeros.
+    """
     wanted = list(dict.fromkeys(item_ids))
-    found = {item: Counts() for item in wanted}
-    if wanted:
-        for item, *figures in session.execute(_COUNTS, {"items": wanted}):
-            found[item] = Counts(*(int(figure) for figure in figures))
-    return found
+    if not wanted:
+        return {}
+    found = sums(session, wanted, since, until)
+    return {
+        item: Counts(
+            page_views=whole.page_views,
+            play_starts=whole.play_starts,
+            effective_plays=whole.effective_plays,
+            devices=whole.devices,
+            watched_ms=whole.watched_ms,
+            peak_viewers=whole.peak_viewers,
+            completed=whole.completed,
+            excluded=whole.excluded,
+        )
+        for item, whole in found.items()
+    }
 
 
 def watching_now(session: Session, item_ids: Sequence[str]) -> dict[str, int]:
     """Item → viewers whose player was heard of within the last half minute."""
     wanted = list(item_ids)
     rows = session.execute(_WATCHING, {"items": wanted}).all() if wanted else []
-    return {item: int(number) for item, number in rows}
+    found: dict[str, int] = {}
+    for item, agent, number in rows:
+        if not is_robot(agent):
+            found[item] = found.get(item, 0) + int(number)
+    return found

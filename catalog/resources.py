@@ -1,6 +1,7 @@
 """The resource catalogue's own rows: what is finished, raw or a micro-video, and which footage.
 
-Registering is idempotent: the row of a recording, a take or a clip is made or brought up to date.
+Registering is idempotent: the record of a recording, a take or a clip is made, or its footage
+brought up to date; what people have written in it stays.
 The footage of a resource is kept as intervals on the timelines of takes, so that a recording, the
 raw material it comes from and the clips cut from it can be compared tick for tick.
 """
@@ -11,13 +12,13 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, case, cast, func, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from catalog.clock import china_date
 from catalog.minutes import TICKS_A_MS, Intervals, by_timeline, footage_ticks, rows_of
 from catalog.models import AirItem, Broadcast, Feed, Resource, Run, Take, Work
+from catalog.records.service import register
 from infra.ids import public_id
 
 Footage = dict[str, Intervals]
@@ -88,8 +89,27 @@ def raw_footage(
     An open take is as long as is proven by now: what has been registered for viewers. The log
     itself is a few seconds ahead of that, and its full length stands once the take is closed.
     """
-    wanted = list(broadcast_ids)
-    aired = (
+    query = (
+        select(Take)
+        .join(Feed, Feed.id == Take.feed_id)
+        .where(Take.broadcast_id.in_(list(broadcast_ids)))
+    )
+    if not backups:
+        query = query.where(Feed.role != "backup")
+    takes = list(session.scalars(query))
+    shown = _shown_ends(session, [take.id for take in takes])
+    rows: dict[str, list[tuple[str, int, int]]] = {}
+    for take in takes:
+        rows.setdefault(take.broadcast_id, []).append(
+            (timeline_of(take.id), *take_ticks(take, shown.get(take.id, 0)))
+        )
+    return {broadcast_id: by_timeline(found) for broadcast_id, found in rows.items()}
+
+
+def _shown_ends(session: Session, take_ids: list[str]) -> dict[str, int]:
+    """Take → end of what viewers got of it, on its own clock. A picture that was reordered for
+    coding is shown later than it was sent, so this may lie past the last frame's own time."""
+    query = (
         select(
             AirItem.take_id,
             func.max(
@@ -97,37 +117,22 @@ def raw_footage(
                 + AirItem.duration_ticks
                 - Run.air_start_ticks
                 + Run.take_start_ticks
-            ).label("end"),
+            ),
         )
         .join(Run, Run.id == AirItem.run_id)
-        .join(Take, Take.id == AirItem.take_id)
-        .where(Take.broadcast_id.in_(wanted), Take.state == "open")
+        .where(AirItem.take_id.in_(take_ids), AirItem.source == "feed", AirItem.gap.is_(False))
         .group_by(AirItem.take_id)
-        .subquery()
     )
-    query = (
-        select(Take, aired.c.end)
-        .join(Feed, Feed.id == Take.feed_id)
-        .outerjoin(aired, aired.c.take_id == Take.id)
-        .where(Take.broadcast_id.in_(wanted))
-    )
-    if not backups:
-        query = query.where(Feed.role != "backup")
-    rows: dict[str, list[tuple[str, int, int]]] = {}
-    for take, aired_end in session.execute(query):
-        start, end = take_ticks(take)
-        rows.setdefault(take.broadcast_id, []).append(
-            (timeline_of(take.id), start, max(end, aired_end or 0))
-        )
-    return {broadcast_id: by_timeline(found) for broadcast_id, found in rows.items()}
+    return {str(take_id): int(end) for take_id, end in session.execute(query)}
 
 
-def take_ticks(take: Take) -> tuple[int, int]:
-    """First and end tick of a take on its own clock, as far as its row knows."""
+def take_ticks(take: Take, shown_end: int = 0) -> tuple[int, int]:
+    """First and end tick of a take on its own clock, as far as its row knows; what was shown of
+    it was recorded."""
     end = take.end_ms
     if end is None:
         end = max(take.first_ms, take.last_video_ms or 0, take.last_audio_ms or 0)
-    return take.first_ms * TICKS_A_MS, end * TICKS_A_MS
+    return take.first_ms * TICKS_A_MS, max(end * TICKS_A_MS, shown_end)
 
 
 def clip_footage(session: Session, work: Work) -> Footage:
@@ -179,18 +184,24 @@ def register_recording(session: Session, broadcast: Broadcast) -> Resource | Non
     work.duration_ticks = ticks
     work.edit_list = [[broadcast.id, 0, air_end or 0]]
     session.flush()
-    return _upsert(
+    return register(
         session,
         "work_id",
-        kind="finished",
-        centre_id=broadcast.centre_id,
-        title=broadcast.title,
-        broadcast_id=broadcast.id,
-        work_id=work.id,
-        event_date=event_date(broadcast),
-        duration_ticks=ticks,
-        intervals=rows_of(footage),
-        sha256=work.sha256,
+        work.id,
+        facts={
+            "duration_ticks": ticks,
+            "intervals": rows_of(footage),
+            "sha256": work.sha256,
+            "size_bytes": work.size_bytes,
+        },
+        first={
+            "kind": "finished",
+            "origin": "original",
+            "title": broadcast.title,
+            "description": broadcast.description,
+            "event_date": event_date(broadcast),
+            **_of(broadcast),
+        },
     )
 
 
@@ -200,21 +211,26 @@ def register_take(session: Session, take: Take) -> Resource | None:
         return None
     feed = session.get_one(Feed, take.feed_id)
     broadcast = session.get_one(Broadcast, take.broadcast_id)
-    footage = by_timeline([(timeline_of(take.id), *take_ticks(take))])
+    shown = _shown_ends(session, [take.id]).get(take.id, 0)
+    footage = by_timeline([(timeline_of(take.id), *take_ticks(take, shown))])
     if feed.role == "backup" or not footage:
         return None
-    return _upsert(
+    return register(
         session,
         "take_id",
-        kind="raw",
-        centre_id=broadcast.centre_id,
-        title=f"{broadcast.title}（素材 {take.seq}）"[-200:],
-        broadcast_id=broadcast.id,
-        take_id=take.id,
-        event_date=event_date(broadcast),
-        duration_ticks=footage_ticks(footage),
-        intervals=rows_of(footage),
-        sha256=take.sha256,
+        take.id,
+        facts={
+            "duration_ticks": footage_ticks(footage),
+            "intervals": rows_of(footage),
+            "sha256": take.sha256,
+            "size_bytes": take.size_bytes,
+        },
+        first={
+            "kind": "raw",
+            "title": f"{broadcast.title}（素材 {take.seq}）"[-200:],
+            "event_date": event_date(broadcast),
+            **_of(broadcast),
+        },
     )
 
 
@@ -222,25 +238,47 @@ def register_clip(session: Session, work: Work) -> Resource | None:
     """The micro-video resource (微视频) of a ready clip; it counts from the day it came out."""
     if work.kind != "clip" or work.state != "ready":
         return None
-    return _upsert(
+    broadcast = session.get(Broadcast, work.broadcast_id) if work.broadcast_id else None
+    return register(
         session,
         "work_id",
-        kind="micro",
-        centre_id=work.centre_id,
-        title=work.title,
-        broadcast_id=work.broadcast_id,
-        work_id=work.id,
-        event_date=china_date(work.published_at or work.created_at),
-        duration_ticks=work.duration_ticks,
-        intervals=rows_of(clip_footage(session, work)),
-        sha256=work.sha256,
+        work.id,
+        facts={
+            "duration_ticks": work.duration_ticks,
+            "intervals": rows_of(clip_footage(session, work)),
+            "sha256": work.sha256,
+            "size_bytes": work.size_bytes,
+        },
+        first={
+            "kind": "micro",
+            "origin": "optimised",
+            "title": work.title,
+            "event_date": china_date(work.published_at or work.created_at),
+            "lineage": _sources(session, work),
+            "created_by": work.created_by,
+            **(_of(broadcast) if broadcast else {"centre_id": work.centre_id}),
+        },
     )
 
 
-def _upsert(session: Session, unique: str, **values: Any) -> Resource:
-    statement = insert(Resource).values(id=public_id(), **values)
-    kept = {name: statement.excluded[name] for name in values if name != unique}
-    return session.scalars(
-        statement.on_conflict_do_update(index_elements=[unique], set_=kept).returning(Resource),
-        execution_options={"populate_existing": True},
-    ).one()
+def _of(broadcast: Broadcast) -> dict[str, Any]:
+    """What a record has of the broadcast it belongs to."""
+    return {
+        "centre_id": broadcast.centre_id,
+        "broadcast_id": broadcast.id,
+        "contract": broadcast.contract,
+    }
+
+
+def _sources(session: Session, work: Work) -> list[str]:
+    """Ids of the records a clip was cut from, as far as they are registered."""
+    names = [str(source) for source, _, _ in work.edit_list]
+    query = (
+        select(Resource.id)
+        .join(Work, Work.id == Resource.work_id)
+        .where(
+            or_(Work.id.in_(names), and_(Work.broadcast_id.in_(names), Work.kind == "recording"))
+        )
+        .order_by(Resource.id)
+    )
+    return list(session.scalars(query))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.footage import Encoder, shipped
 from bench.instance import Instance, throwaway
+from infra.settings import Settings
+from tests.support.figures_year import database_of, fill
 from tests.support.pages_server import chromium_path
 
 IMAGES = Path(__file__).parent / "images"
@@ -42,6 +45,25 @@ def _sign_in(page: Page, url: str) -> None:
     page.fill("input[name=password]", PASSWORD)
     page.press("input[name=password]", "Enter")
     page.wait_for_url(f"{url}/desk")
+
+
+def _figures(instance: Instance, browser: Browser) -> None:
+    """指标: the table at a desk and on a phone, the rows behind a number, a return."""
+    with database_of(Settings(data=instance.data)) as database, database.transaction() as session:
+        year = fill(session, dt.datetime.now(dt.UTC))
+    number = f"/desk/targets/{year.plan_id}/{year.prefecture_id}/cx.bxdwt.final"
+    cookie = {"name": "xitai_session", "value": year.sessions["supervisor"], "url": instance.url}
+    for name, path, size in (
+        ("targets", "/desk/targets", DESK),
+        ("targets-phone", "/desk/targets", PHONE),
+        ("targets-number", number, DESK),
+        ("return", "/desk/returns/new", DESK),
+    ):
+        page = _page(browser, size)
+        page.context.add_cookies([cookie])  # type: ignore[list-item]
+        page.goto(instance.url + path)
+        _take(page, name)
+        page.context.close()
 
 
 def _take(page: Page, name: str) -> None:
@@ -89,6 +111,7 @@ def main() -> None:
         _take(desk, "desk-tonight")
         desk.goto(f"{instance.url}/b/{made['id']}")
         _take(desk, "watch-replay")
+        _figures(instance, browser)
         browser.close()
 
 

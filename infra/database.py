@@ -26,6 +26,7 @@ POOL_WAIT_SECONDS: Final = 10
 STATEMENT_TIMEOUT_MS: Final = 30_000
 IDLE_TRANSACTION_TIMEOUT_MS: Final = 60_000
 
+_BEFORE_COMMIT: Final = "xitai.before_commit"
 _AFTER_COMMIT: Final = "xitai.after_commit"
 
 
@@ -74,11 +75,14 @@ class Database:
         """A session that commits when the block ends and rolls back when it raises.
 
         Rows stay readable after the commit (nothing is expired). Callbacks given to
-        :func:`after_commit` run here, once, after the commit and only after it.
+        :func:`before_commit` run here last of all within the transaction, those given to
+        :func:`after_commit` once, after the commit and only after it.
         """
         with self._sessions() as session:
             with session.begin():
                 yield session
+                for last in session.info.pop(_BEFORE_COMMIT, []):
+                    last()
             callbacks: list[Callable[[], None]] = session.info.pop(_AFTER_COMMIT, [])
         # The connection is back in the pool by now: a callback may open its own transaction.
         for callback in callbacks:
@@ -107,6 +111,12 @@ class Database:
     def close(self) -> None:
         """Close idle connections; those in use close when they come back."""
         self.engine.dispose()
+
+
+def before_commit(session: Session, callback: Callable[[], None]) -> None:
+    """Run ``callback`` at the end of the transaction ``session`` belongs to, within it: what
+    takes locks that others want too is then held for a moment only, however long it lasts."""
+    session.info.setdefault(_BEFORE_COMMIT, []).append(callback)
 
 
 def after_commit(session: Session, callback: Callable[[], None]) -> None:

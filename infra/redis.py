@@ -25,6 +25,8 @@ RETRIES: Final = 2
 MAX_CONNECTIONS: Final = 64
 
 CONTROL_CHANNEL: Final = "x:ctl"
+EDGE_CHANNEL: Final = "x:edge"
+"""What every edge is to hear: take-downs."""
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -56,6 +58,11 @@ def air_key(token: str) -> str:
     return f"x:air:{token}"
 
 
+def off_air_key(token: str) -> str:
+    """Set while a medium is taken down, for edges that have not seen it yet."""
+    return f"x:off:{token}"
+
+
 def part_key(token: str, rendition: str, msn: int, part: int) -> str:
     """Bytes of one part (one moof + mdat)."""
     return f"x:part:{token}:{rendition}:{msn}:{part}"
@@ -78,6 +85,7 @@ def alive_key(part: str, instance: str) -> str:
 
 __all__ = [
     "CONTROL_CHANNEL",
+    "EDGE_CHANNEL",
     "RedisAway",
     "RedisError",
     "air_key",
@@ -86,5 +94,6 @@ __all__ = [
     "connect_async",
     "feed_key",
     "live_key",
+    "off_air_key",
     "part_key",
 ]

@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator
@@ -68,6 +68,14 @@ class Settings(BaseSettings):
     )
     keep_shipped_logs_hours: int = Field(
         default=24, ge=0, description="How long a feed log stays here once storage has it."
+    )
+    admin_email: str | None = Field(
+        default=None, description="Who answers for the shared catalogue; empty: postmaster@host."
+    )
+    webhook_reach: Literal["public", "private", "any"] = Field(
+        default="private",
+        description="Where webhooks may go: public addresses only; also private networks; any "
+        "(this machine too). Link-local and cloud metadata addresses never.",
     )
     log_level: str = "INFO"
     log_json: bool = False

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from catalog.models import Broadcast, Take, Work
-from catalog.resources import register_recording
+from catalog.models import AirItem, Broadcast, Take, Work
+from catalog.resources import register_recording, register_take
 from infra.instance import internal_token
 from infra.jobs import JobCancelled, JobContext, JobFailed, enqueue, job_handler
 from infra.storage import NotFound, StorageFull, open_storage
@@ -26,6 +26,8 @@ from vod.tools import Tools
 
 SHIP_ATTEMPTS: Final = 50
 """A take's node may be down for a day; its log is on its disk all the while."""
+POSTER_AGE: Final = dt.timedelta(minutes=3)
+"""So old a poster may be while the show is on air."""
 COMPACT_DELAY: Final = dt.timedelta(seconds=60)
 """So long the replay stays as it grew: who follows it from the start has seen its ENDLIST by then,
 and no line of a list may change before that (rfc8216bis 6.2.1)."""
@@ -38,9 +40,13 @@ def after_finalize(session: Session, broadcast: Broadcast) -> None:
     promise_poster(session, broadcast)
     later = dt.datetime.now(dt.UTC) + COMPACT_DELAY
     _promise(session, broadcast, "compact", f"compact:{broadcast.id}", not_before=later)
-    takes = select(Take.id).where(Take.broadcast_id == broadcast.id, Take.storage_key.is_(None))
-    for take_id in session.scalars(takes):
-        promise_shipping(session, broadcast, take_id)
+    takes = select(Take).where(Take.broadcast_id == broadcast.id)
+    for take in session.scalars(takes):
+        if take.storage_key is None:
+            promise_shipping(session, broadcast, take.id)
+        else:
+            # It was shipped while the show went on, and its last pictures were shown after.
+            register_take(session, take)
 
 
 def promise_poster(session: Session, broadcast: Broadcast) -> Job:
@@ -87,7 +93,7 @@ def tools_of(ctx: JobContext) -> Tools:
 
 
 @contextmanager
-def _verdicts() -> Iterator[None]:
+def verdicts() -> Iterator[None]:
     """Failures that are known, as sentences people can act on."""
     try:
         yield
@@ -117,7 +123,7 @@ def _after_show(ctx: JobContext) -> dict[str, Any]:
 @job_handler("compact")
 def _compact(ctx: JobContext) -> dict[str, Any]:
     try:
-        with _verdicts():
+        with verdicts():
             return compact(tools_of(ctx), ctx.args["broadcast_id"], ctx.heartbeat)
     except CompactionError as error:
         raise JobFailed("compaction_check", f"合并校验未通过，仍用原来的分片：{error}") from error
@@ -126,7 +132,7 @@ def _compact(ctx: JobContext) -> dict[str, Any]:
 @job_handler("compact_cleanup")
 def _compact_cleanup(ctx: JobContext) -> dict[str, Any]:
     try:
-        with _verdicts():
+        with verdicts():
             return clean_up(tools_of(ctx), ctx.args["broadcast_id"], ctx.heartbeat)
     except CompactionError as error:
         raise JobFailed("compaction_check", f"没有清理小文件：{error}", retry=False) from error
@@ -135,7 +141,7 @@ def _compact_cleanup(ctx: JobContext) -> dict[str, Any]:
 # Promised when a show begins, it may look before the first picture is registered.
 @job_handler("poster", backoff_seconds=(5.0, 15.0, 60.0))
 def _poster(ctx: JobContext) -> dict[str, Any]:
-    with _verdicts():
+    with verdicts():
         made = poster_job(tools_of(ctx), ctx.args["broadcast_id"], ctx.heartbeat)
     if made["poster"] is None and ctx.attempt < ctx.held.max_attempts:
         raise JobFailed("no_picture_yet", "还没有画面可做封面，稍后再试。")
@@ -146,7 +152,7 @@ def _poster(ctx: JobContext) -> dict[str, Any]:
 def _ship_take(ctx: JobContext) -> dict[str, Any]:
     token = internal_token(ctx.settings)
     try:
-        with _verdicts():
+        with verdicts():
             return ship_take(tools_of(ctx), ctx.args["take_id"], token, ctx.heartbeat)
     except ShipError as error:
         raise JobFailed("ship_failed", f"原始录像还没能入库：{error}") from error
@@ -156,7 +162,7 @@ def _ship_take(ctx: JobContext) -> dict[str, Any]:
 def _clip(ctx: JobContext) -> dict[str, Any]:
     tools, work_id = tools_of(ctx), str(ctx.args["work_id"])
     try:
-        with _verdicts():
+        with verdicts():
             return make_clip(tools, work_id, ctx.heartbeat)
     except JobCancelled:
         give_up_clip(tools, work_id)
@@ -175,7 +181,21 @@ def _settle(ctx: JobContext) -> dict[str, Any]:
     """Promised by beat every now and then."""
     with ctx.db.transaction() as session:
         ctx.fence(session)
-        return {"clips": settle_clips(session)}
+        now = dt.datetime.now(dt.UTC)
+        return {"clips": settle_clips(session), "posters": renew_posters(session, now)}
+
+
+def renew_posters(session: Session, now: dt.datetime) -> int:
+    """Broadcasts on air whose poster is missing or old are promised another; how many."""
+    due = select(Broadcast).where(
+        Broadcast.state == "live",
+        or_(Broadcast.poster_at.is_(None), Broadcast.poster_at < now - POSTER_AGE),
+        exists().where(AirItem.token == Broadcast.media_token, AirItem.source == "feed"),
+    )
+    found = session.scalars(due).all()
+    for broadcast in found:
+        promise_poster(session, broadcast)
+    return len(found)
 
 
 def settle_clips(session: Session) -> int:

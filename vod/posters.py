@@ -41,7 +41,8 @@ def poster_job(tools: Tools, broadcast_id: str, beat: Beat = silent) -> dict[str
         if broadcast is None:
             return {"poster": None}
         token = broadcast.media_token
-        parts = plan_parts(session, token, "video", candidate_slots(session, token))
+        slots = candidate_slots(session, token, newest=broadcast.state == "live")
+        parts = plan_parts(session, token, "video", slots)
     if not parts:
         return {"poster": None}
     with tools.work_folder("poster") as folder:
@@ -56,8 +57,9 @@ def poster_job(tools: Tools, broadcast_id: str, beat: Beat = silent) -> dict[str
     return {"poster": poster_key(token), "bytes": len(picture)}
 
 
-def candidate_slots(session: Session, token: str) -> list[int]:
-    """Slots to take a frame from: the first ones of a young show, else spread over its length."""
+def candidate_slots(session: Session, token: str, *, newest: bool = False) -> list[int]:
+    """Slots to take a frame from: spread over the show; of one on air the ``newest``, so that
+    the poster shows what is being played."""
     msns = list(
         session.scalars(
             select(AirItem.msn)
@@ -65,8 +67,8 @@ def candidate_slots(session: Session, token: str) -> list[int]:
             .order_by(AirItem.msn)
         )
     )
-    if len(msns) <= CANDIDATES:
-        return msns
+    if newest or len(msns) <= CANDIDATES:
+        return msns[-CANDIDATES:]
     return [msns[index * len(msns) // CANDIDATES] for index in range(CANDIDATES)]
 
 

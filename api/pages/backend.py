@@ -20,17 +20,20 @@ from api.brake import Brake
 from api.errors import Problem
 from api.keep import Keep
 from api.pages import cards, view
-from api.pages.view import FormErrors, NotAllowed, NotFound
+from api.pages.targets.data import owed_line
+from api.pages.view import FormErrors, Gone, NotAllowed, NotFound
 from api.parts import Parts
 from api.present import read_feed, tell_ingest
 from api.rights import Action, covers, may
 from api.sentences import sentence
+from api.sight import tell_edges
 from catalog import accounts, broadcasts
-from catalog.audit import Actor
+from catalog.audit import Actor, note
 from catalog.centres import centres_within, find_centre
 from catalog.errors import Refused
 from catalog.minutes import TICKS_A_MS
 from catalog.models import Broadcast
+from catalog.records.reach import contract_of
 from infra.database import DatabaseAway, after_commit
 from vod.clips import request_clip
 
@@ -38,6 +41,8 @@ T = TypeVar("T")
 
 _HOME_SECONDS: Final = 2.0
 _PAGE_SECONDS: Final = 1.0
+_OWED_SECONDS: Final = 20.0
+_QUALITY_SECONDS: Final = 5.0
 
 
 class TruthAway(ConnectionError):
@@ -84,12 +89,23 @@ class Backend:
 
         def run() -> T:
             with self._parts.database.transaction() as session:
-                return work(session)
+                done = work(session)
+                tell_edges(session, self._parts.redis)
+                return done
 
         try:
             return await to_thread.run_sync(run)
         except DatabaseAway as error:
             raise TruthAway(str(error).splitlines()[0]) from error
+
+    @property
+    def parts(self) -> Parts:
+        """What the pages of 指标 hand files out of, and in."""
+        return self._parts
+
+    def forget_all(self) -> None:
+        """Something was taken down or put back: no page of before is shown any more."""
+        self._keep.forget_all()
 
     async def _kept(self, key: object, seconds: float, work: Callable[[Session], T]) -> T:
         def run() -> T:
@@ -113,13 +129,16 @@ class Backend:
         return await self._kept("home", _HOME_SECONDS, work)
 
     async def broadcast_page(self, broadcast_id: str) -> view.BroadcastPageView | None:
-        def work(session: Session) -> view.BroadcastPageView | None:
+        def work(session: Session) -> view.BroadcastPageView | Gone | None:
             found = answers.find_broadcast(session, broadcast_id)
             if found is None or found.state == "cancelled":
                 return None
-            return cards.broadcast_page(session, found)
+            return cards.page_or_gone(session, found)
 
-        return await self._kept(("b", broadcast_id), _PAGE_SECONDS, work)
+        page = await self._kept(("b", broadcast_id), _PAGE_SECONDS, work)
+        if isinstance(page, Gone):
+            raise Gone
+        return page
 
     async def clip_page(self, clip_id: str) -> view.ClipPageView | None:
         def work(session: Session) -> view.ClipPageView | None:
@@ -192,9 +211,19 @@ class Backend:
         person = _allowed(user, "broadcast.see")
 
         def work(session: Session) -> tuple[view.BroadcastCard, ...]:
-            return cards.desk_list(session, person.centre_path)
+            return cards.desk_list(session, person.centre_path, _contract(person))
 
         return await self.run(work)
+
+    async def owed(self, user: view.User) -> view.OwedLine | None:
+        person = _person(user)
+        if not may(person.role, "plan.see"):
+            return None
+
+        def work(session: Session) -> view.OwedLine | None:
+            return owed_line(session, person.actor(), _now())
+
+        return await self._kept(("owed", person.centre_path), _OWED_SECONDS, work)
 
     async def centres(self, user: view.User) -> tuple[view.Centre, ...]:
         person = _person(user)
@@ -225,6 +254,7 @@ class Backend:
                 planned_at=form.starts_at,
                 created_by=person.id,
             )
+            _note(session, person, "broadcast.create", new.broadcast)
             push = view.PushAddress(self._parts.addresses().rtmp, new.stream_key)
             return view.Created(new.broadcast.id, push)
 
@@ -248,12 +278,28 @@ class Backend:
 
         return await self.run(work)
 
+    async def quality(self, user: view.User, broadcast_id: str) -> view.QualityView | None:
+        person = _allowed(user, "broadcast.see")
+        if not may(person.role, "quality.see"):
+            return None
+
+        def work(session: Session) -> view.QualityView:
+            found = _find(session, person, broadcast_id)
+            return self._keep.get(
+                ("quality", found.id),
+                _QUALITY_SECONDS,
+                lambda: cards.quality_view(session, found.id),
+            )
+
+        return await self.run(work)
+
     async def rotate_key(self, user: view.User, broadcast_id: str) -> view.PushAddress:
         person = _allowed(user, "broadcast.make")
         address = self._parts.addresses().rtmp
 
         def work(session: Session) -> view.PushAddress:
             broadcast = _find(session, person, broadcast_id)
+            _note(session, person, "broadcast.key", broadcast)
             return view.PushAddress(address, broadcasts.rotate_key(session, broadcast.id))
 
         return await self.run(work)
@@ -264,6 +310,7 @@ class Backend:
         def work(session: Session) -> None:
             broadcast = _find(session, person, broadcast_id)
             broadcasts.end_broadcast(session, broadcast.id, _now())
+            _note(session, person, "broadcast.end", broadcast)
             redis = self._parts.redis
             after_commit(session, lambda: tell_ingest(redis, "end", broadcast.id))
 
@@ -285,6 +332,7 @@ class Backend:
                 title=form.title,
                 created_by=person.id,
             )
+            note(session, person.actor(), "clip.make", "work", made.id, centre_id=made.centre_id)
             return view.ClipQueued(made.id, str(job.id))
 
         return await self._form(work)
@@ -294,18 +342,34 @@ class Backend:
 
         def work(session: Session) -> tuple[view.JobRow, ...]:
             now = _now()
-            found = jobs.listed(session, person.centre_path, housekeeping=False, limit=100)
+            found = jobs.listed(
+                session,
+                person.centre_path,
+                contract=_contract(person),
+                housekeeping=False,
+                limit=100,
+            )
             return tuple(cards.job_row(row, now) for row in found)
 
         return await self.run(work)
 
     async def retry_job(self, user: view.User, job_id: str) -> None:
         person = _allowed(user, "job.steer")
-        await self._steer(lambda session: jobs.retry(session, person.centre_path, _number(job_id)))
+
+        def work(session: Session) -> None:
+            job = jobs.retry(session, person.centre_path, _number(job_id))
+            note(session, person.actor(), "job.retry", "job", job_id, centre_id=job.centre_id)
+
+        await self._steer(work)
 
     async def cancel_job(self, user: view.User, job_id: str) -> None:
         person = _allowed(user, "job.steer")
-        await self._steer(lambda session: jobs.cancel(session, person.centre_path, _number(job_id)))
+
+        def work(session: Session) -> None:
+            job = jobs.cancel(session, person.centre_path, _number(job_id))
+            note(session, person.actor(), "job.cancel", "job", job_id, centre_id=job.centre_id)
+
+        await self._steer(work)
 
     # --- refusals ----------------------------------------------------------------------------
 
@@ -365,10 +429,21 @@ def _allowed(user: view.User, action: Action) -> Person:
 
 
 def _find(session: Session, person: Person, broadcast_id: str) -> Broadcast:
-    found = answers.find_broadcast(session, broadcast_id, centre_path=person.centre_path)
+    found = answers.find_broadcast(
+        session, broadcast_id, centre_path=person.centre_path, contract=_contract(person)
+    )
     if found is None:
         raise NotFound
     return found
+
+
+def _note(session: Session, person: Person, action: str, broadcast: Broadcast) -> None:
+    key, centre_id = broadcast.id, broadcast.centre_id
+    note(session, person.actor(), action, "broadcast", key, centre_id=centre_id)
+
+
+def _contract(person: Person) -> str | None:
+    return contract_of(person.role, person.contract)
 
 
 def _number(text: str) -> int:

@@ -13,12 +13,14 @@ from api import jobs
 from api.pages import view
 from api.present import Feed, Live
 from catalog.broadcasts import gaps
-from catalog.centres import within
 from catalog.clock import from_us
 from catalog.ledger import broadcast_minutes
 from catalog.minutes import TICKS_A_MS
 from catalog.models import AirItem, Broadcast, Centre, Rendition, Resource, Take, Work
 from catalog.plays import Counts, counts, watching_now
+from catalog.quality import TROUBLED_REBUFFER_PERMILLE, TROUBLED_STARTUP_MS, quality
+from catalog.records.reach import broadcasts_within
+from catalog.records.sight import off_air
 from catalog.resources import raw_footage, timeline_of
 from infra.tables import Job
 
@@ -52,7 +54,8 @@ def home(session: Session, now: dt.datetime) -> view.HomeView:
     replays = _broadcasts(session, (Broadcast.state == "ended") & aired, Broadcast.ended_at.desc())
     clips = session.scalars(
         select(Work)
-        .where(Work.kind == "clip", Work.state == "ready")
+        .outerjoin(Broadcast, Broadcast.id == Work.broadcast_id)
+        .where(Work.kind == "clip", Work.state == "ready", Broadcast.off_air_at.is_(None))
         .order_by(Work.published_at.desc())
         .limit(SHELF)
     )
@@ -70,7 +73,7 @@ def _broadcasts(
 ) -> list[Broadcast]:
     query = (
         select(Broadcast)
-        .where(which, Broadcast.listed)
+        .where(which, Broadcast.listed, ~_gone())
         .options(joinedload(Broadcast.centre))
         .order_by(order, Broadcast.id)
         .limit(SHELF)
@@ -78,13 +81,29 @@ def _broadcasts(
     return list(session.scalars(query))
 
 
-def desk_list(session: Session, centre_path: str | None) -> tuple[view.BroadcastCard, ...]:
+def _gone() -> ColumnElement[bool]:
+    """Condition on ``Broadcast``: taken down, or its recording withdrawn."""
+    withdrawn = select(Work.id).where(
+        Work.broadcast_id == Broadcast.id, Work.kind == "recording", Work.state == "withdrawn"
+    )
+    return Broadcast.off_air_at.is_not(None) | withdrawn.exists()
+
+
+def is_gone(session: Session, broadcast: Broadcast) -> bool:
+    """Whether its page is to say that it was taken down."""
+    found = session.scalar(select(Broadcast.id).where(Broadcast.id == broadcast.id, _gone()))
+    return found is not None
+
+
+def desk_list(
+    session: Session, centre_path: str | None, contract: str | None = None
+) -> tuple[view.BroadcastCard, ...]:
     """On air first, then coming (soonest first), then over (latest first)."""
     found = list(
         session.scalars(
             select(Broadcast)
             .join(Centre, Centre.id == Broadcast.centre_id)
-            .where(within(centre_path), Broadcast.state != "cancelled")
+            .where(broadcasts_within(centre_path, contract), Broadcast.state != "cancelled")
             .options(joinedload(Broadcast.centre))
             .order_by((Broadcast.state == "ended").asc(), Broadcast.created_at.desc(), Broadcast.id)
             .limit(DESK_MAX)
@@ -123,6 +142,7 @@ def broadcast_cards(session: Session, found: Sequence[Broadcast]) -> dict[str, v
             duration_ms=lengths.get(b.media_token) if b.state == "ended" else None,
             mode=cast("view.Mode", b.mode),
             ended_at=b.ended_at,
+            off_air=b.off_air_at is not None,
         )
         for b in found
     }
@@ -156,6 +176,13 @@ def clip_card(work: Work) -> view.ClipCard:
 # --- the watch page --------------------------------------------------------------------------
 
 
+def page_or_gone(session: Session, broadcast: Broadcast) -> view.BroadcastPageView | view.Gone:
+    """What its address shows; a Gone to be raised by whoever does not keep it for others."""
+    if is_gone(session, broadcast):
+        return view.Gone()
+    return broadcast_page(session, broadcast)
+
+
 def broadcast_page(session: Session, broadcast: Broadcast) -> view.BroadcastPageView:
     """The same address before, during and after."""
     token = broadcast.media_token
@@ -181,11 +208,15 @@ def broadcast_page(session: Session, broadcast: Broadcast) -> view.BroadcastPage
 
 
 def clip_page(session: Session, clip_id: str) -> view.ClipPageView | None:
-    """A clip with what it was cut from; None when there is none to show."""
+    """A clip with what it was cut from; None when there is none to show. Raises Gone."""
     work = session.get(Work, clip_id)
-    if work is None or work.kind != "clip" or work.state in ("withdrawn", "failed"):
+    if work is None or work.kind != "clip" or work.state == "failed":
         return None
+    if off_air(session, (work.media_token,)):
+        raise view.Gone
     source = session.get(Broadcast, work.broadcast_id) if work.broadcast_id else None
+    if source is not None and is_gone(session, source):
+        source = None
     ready = work.state == "ready"
     media = f"/hls/{work.media_token}"
     card = clip_card(work)
@@ -261,11 +292,30 @@ def desk_page(
             starts=counted.play_starts,
             effective=counted.effective_plays,
             devices=counted.devices,
+            completed=counted.completed,
+            excluded={
+                reason: found.get("page_views", 0) + found.get("play_starts", 0)
+                for reason, found in counted.excluded.items()
+            },
         ),
         replay_hls_url=f"{media}/replay.m3u8" if length.finished_ticks else None,
         clips=tuple(clip_card(work) for work in clips),
         jobs=tuple(job_row(row, now) for row in open_work),
         peak_viewers=counted.peak_viewers,
+    )
+
+
+def quality_view(session: Session, item_id: str) -> view.QualityView:
+    found = quality(session, [item_id])
+    return view.QualityView(
+        sessions=found.sessions,
+        startup_p50_ms=found.startup_p50_ms,
+        startup_p95_ms=found.startup_p95_ms,
+        rebuffer_permille=found.rebuffer_ratio_permille,
+        bitrate_bps=None if found.bitrate_kbps is None else found.bitrate_kbps * 1000,
+        troubled=found.troubled,
+        slow_startup_ms=TROUBLED_STARTUP_MS,
+        much_rebuffer_permille=TROUBLED_REBUFFER_PERMILLE,
     )
 
 

@@ -18,6 +18,7 @@ from api.pages.view import (
     ClipForm,
     FormErrors,
     Mode,
+    NotAllowed,
     NotFound,
     PageDeps,
     PushAddress,
@@ -140,7 +141,7 @@ def _broadcasts(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
     @router.get("/desk")
     async def desk(request: Request) -> Response:
         user = await staff(request, deps)
-        data = {"broadcasts": await deps.desk_broadcasts(user)}
+        data = {"broadcasts": await deps.desk_broadcasts(user), "owed": await deps.owed(user)}
         return renderer.page(request, "desk_list.html", data, user=user, private=True)
 
     async def create_page(
@@ -214,8 +215,10 @@ async def _desk_page(
 ) -> Response:
     """The one screen of a broadcast; `push` is there only in the answer that made the key."""
     view = await deps.desk_broadcast(user, broadcast_id)
+    shown = view.card.state != "waiting"
     data = {
         "b": view,
+        "q": await deps.quality(user, broadcast_id) if shown else None,
         "push": push,
         "created": status == 201,
         "light": light(view.health, view.card.state, _say(request)),
@@ -244,6 +247,14 @@ def _running(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
         if state and state != now:
             response.headers["hx-refresh"] = "true"
         return response
+
+    @router.get("/desk/b/{broadcast_id}/quality")
+    async def quality(request: Request, broadcast_id: str) -> Response:
+        user = await staff(request, deps)
+        found = await deps.quality(user, broadcast_id)
+        if found is None:
+            raise NotAllowed
+        return renderer.page(request, "parts/quality.html", {"q": found}, user=user, private=True)
 
     @router.get("/desk/b/{broadcast_id}/jobs")
     async def own_jobs(request: Request, broadcast_id: str) -> Response:

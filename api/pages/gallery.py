@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import sin
 from typing import Any
 
 from api.pages.checks import Light, light
+from api.pages.library.ask import Ask, facet, pager
+from api.pages.library.view import Card, Listing
 from api.pages.view import (
     AirState,
     BroadcastCard,
@@ -17,6 +19,7 @@ from api.pages.view import (
     JobState,
 )
 from api.pages.words import Translate
+from catalog.records import kinds
 
 LONG_TITLE = "二〇二六年勐海县勐混镇曼蚌村傣族泼水节暨乡村春节联欢晚会与非遗展演现场直播第一场"
 
@@ -31,6 +34,39 @@ def samples(_: Translate) -> dict[str, Any]:
         "lights": lights(_),
         "jobs": jobs(now),
         "long_title": LONG_TITLE,
+        **library(),
+    }
+
+
+def library() -> dict[str, Any]:
+    """Records in each state, a facet with a value chosen, the middle of many pages."""
+    ask = Ask(path="/desk/components", words="泼水节", kind=("finished",), page=2)
+    counted = [(kind, 40 - 9 * n) for n, kind in enumerate(kinds.KINDS) if n < 5]
+    shown = facet(ask, "kind", "种类", counted, kinds.KINDS)
+    pages = pager(ask, 100)
+    looks = zip(("finished", "image", "document", "audio"), kinds.STATES, strict=False)
+    records = tuple(
+        Card(
+            f"r-{kind}",
+            LONG_TITLE if kind == "finished" else "勐海象脚鼓制作技艺",
+            kind,
+            kinds.KINDS[kind],
+            state,
+            kinds.STATES[state],
+            "勐海县文化馆",
+            date(2026, 2, 3),
+            "#main",
+            genre="非遗",
+            length_ms=6_132_000 if kind == "finished" else None,
+        )
+        for kind, state in looks
+    )
+    return {
+        "ask": ask,
+        "records": records,
+        "facet": shown,
+        "pager": pages,
+        "listing": Listing(ask, records, 100, True, (shown,), pages),
     }
 
 

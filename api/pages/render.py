@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+import opencc
 import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -62,9 +63,22 @@ def _accepted(header: str) -> str:
     return "zh_CN"
 
 
+class Traditional(gettext.NullTranslations):
+    """Our simplified words in traditional script, by OpenCC: complete without a catalogue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._convert = cache(opencc.OpenCC("s2hk").convert)
+
+    def gettext(self, message: str) -> str:
+        return str(self._convert(message))
+
+
 @cache
 def translations(language: str) -> gettext.NullTranslations:
     # Message ids are the Chinese words, so zh_CN needs no catalogue.
+    if language == "zh_Hant":
+        return Traditional()
     return gettext.translation("xitai", HERE / "locale", [language], fallback=True)
 
 

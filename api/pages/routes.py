@@ -7,12 +7,18 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
+from api.pages.backend import Backend
 from api.pages.desk_routes import desk_router
 from api.pages.guard import ForeignPost, SignInNeeded
 from api.pages.render import Renderer
-from api.pages.view import NotAllowed, NotFound, PageDeps
+from api.pages.targets.minutes_routes import minutes_router
+from api.pages.targets.plans_routes import plans_router
+from api.pages.targets.returns_routes import returns_router
+from api.pages.targets.routes import targets_router
+from api.pages.view import Gone, NotAllowed, NotFound, PageDeps
 from api.pages.viewer_routes import viewer_router
 from infra.telemetry import get_logger
 
@@ -30,6 +36,10 @@ def page_router(deps: PageDeps) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     router.include_router(viewer_router(deps, renderer))
     router.include_router(desk_router(deps, renderer))
+    if isinstance(deps, Backend):
+        # These speak to the catalogue itself; a fake of the pages above has none.
+        for made in (targets_router, plans_router, returns_router, minutes_router):
+            router.include_router(made(deps, renderer))
     return router
 
 
@@ -47,7 +57,7 @@ def install_error_pages(app: FastAPI, deps: PageDeps, machine_error: Handler | N
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        if request.url.path.startswith(_MACHINE_PATHS):
+        if _for_machines(request):
             return await (machine_error or _problem)(request, error)
         return await page(request, error.status_code)
 
@@ -60,21 +70,36 @@ def install_error_pages(app: FastAPI, deps: PageDeps, machine_error: Handler | N
     async def on_missing(request: Request, error: Exception) -> Response:
         return await page(request, 404)
 
+    async def on_gone(request: Request, error: Exception) -> Response:
+        return await page(request, 410)
+
     async def on_refused(request: Request, error: Exception) -> Response:
         return await page(request, 403)
 
+    async def on_data(request: Request, error: Exception) -> Response:
+        # A NUL in an address, say: no text of ours has one, and PostgreSQL takes none.
+        assert isinstance(error, DataError)
+        log.warning("no value for the database", path=request.url.path, why=str(error.orig))
+        return await on_http(request, HTTPException(400 if _for_machines(request) else 404))
+
     async def on_crash(request: Request, error: Exception) -> Response:
         log.error("request crashed", path=request.url.path, exc_info=error)
-        if request.url.path.startswith(_MACHINE_PATHS):
+        if _for_machines(request):
             return await (machine_error or _problem)(request, error)
         return await page(request, 500)
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(SignInNeeded, on_sign_in)
     app.add_exception_handler(NotFound, on_missing)
+    app.add_exception_handler(Gone, on_gone)
     app.add_exception_handler(NotAllowed, on_refused)
     app.add_exception_handler(ForeignPost, on_refused)
+    app.add_exception_handler(DataError, on_data)
     app.add_exception_handler(Exception, on_crash)
+
+
+def _for_machines(request: Request) -> bool:
+    return request.url.path.startswith(_MACHINE_PATHS)
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -23,6 +23,10 @@ class NotFound(Exception):
     """There is no such thing, or it is not this person's to know of: answered as 404."""
 
 
+class Gone(Exception):
+    """It was here and has been taken down: answered as 410."""
+
+
 class NotAllowed(Exception):
     """This account may not do that: answered as 403."""
 
@@ -91,6 +95,8 @@ class BroadcastCard:
     """Length of the replay, once over."""
     mode: Mode = "live"
     ended_at: datetime | None = None
+    off_air: bool = False
+    """Taken down: staff see it in their list, and nobody else does."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,14 @@ class ClipPageView:
 class Centre:
     id: str
     name: str
+
+
+@dataclass(frozen=True)
+class OwedLine:
+    """今年还欠 in one line, on the desk's first page."""
+
+    text: str
+    status: Literal["late", "behind", "met"]
 
 
 @dataclass(frozen=True)
@@ -248,6 +262,31 @@ class Counts:
     starts: int = 0
     effective: int = 0
     devices: int = 0
+    completed: int = 0
+    excluded: dict[str, int] = field(default_factory=dict)
+    """Page views and starts the rules left out, by reason: robot, rate, double_click."""
+
+
+@dataclass(frozen=True)
+class QualityView:
+    """How it plays for viewers, as their players tell."""
+
+    sessions: int = 0
+    startup_p50_ms: int | None = None
+    startup_p95_ms: int | None = None
+    rebuffer_permille: int = 0
+    bitrate_bps: int | None = None
+    troubled: int = 0
+    slow_startup_ms: int = 5_000
+    much_rebuffer_permille: int = 20
+    """What makes a play a troubled one."""
+
+    @property
+    def level(self) -> Level:
+        if not self.sessions:
+            return "idle"
+        share = self.troubled / self.sessions
+        return "good" if share < 0.05 else "warn" if share < 0.2 else "bad"
 
 
 @dataclass(frozen=True)
@@ -364,9 +403,17 @@ class PageDeps(Protocol):
         """On air first, then coming (soonest first), then over (latest first)."""
         ...
 
+    async def owed(self, user: User) -> OwedLine | None:
+        """None: this year has no plan, or it is not this person's to see."""
+        ...
+
     async def centres(self, user: User) -> tuple[Centre, ...]: ...
     async def create_broadcast(self, user: User, form: BroadcastForm) -> Created | FormErrors: ...
     async def desk_broadcast(self, user: User, broadcast_id: str) -> DeskBroadcastView: ...
+    async def quality(self, user: User, broadcast_id: str) -> QualityView | None:
+        """None: figures are not this person's to see."""
+        ...
+
     async def rotate_key(self, user: User, broadcast_id: str) -> PushAddress: ...
     async def end_broadcast(self, user: User, broadcast_id: str) -> None:
         """Idempotent: ending what is over changes nothing."""

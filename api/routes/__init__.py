@@ -4,10 +4,40 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.routes import accounts, broadcasts, clips, exports, jobs, plays
+from api.routes import (
+    accounts,
+    broadcasts,
+    clips,
+    exports,
+    jobs,
+    plans,
+    plays,
+    quality,
+    resources,
+    returns,
+    search,
+    sharing,
+    sheets,
+)
 
 PREFIX = "/api/v1"
-ROUTERS = tuple(part.router for part in (broadcasts, clips, jobs, plays, exports, accounts))
+_PARTS = (
+    # First: routes are tried in order, and every player asks for this one every few seconds.
+    plays,
+    broadcasts,
+    clips,
+    jobs,
+    quality,
+    resources,
+    search,
+    sheets,
+    sharing,
+    plans,
+    returns,
+    exports,
+    accounts,
+)
+ROUTERS = tuple(part.router for part in _PARTS)
 
 
 def api_router() -> APIRouter:

@@ -9,11 +9,14 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from api import answers
-from api.auth import Caller, Db, own_centre, require
+from api.auth import Caller, Db, actor, own_centre, require
+from api.errors import Problem
 from api.rights import RIGHTS
 from catalog import accounts, centres
 from catalog.accounts import Identity
+from catalog.audit import note
 from catalog.models import Centre, Credential, User
+from infra.ids import hash_secret
 
 router = APIRouter(tags=["accounts"])
 
@@ -48,6 +51,7 @@ class UserAnswer(answers.Answer):
     role: str
     centre_id: str
     centre: str
+    contract: str
     disabled: bool
 
 
@@ -59,6 +63,7 @@ class TokenAnswer(answers.Answer):
     handle: str
     role: str | None
     centre_id: str | None
+    contract: str
     label: str
     created_at: dt.datetime
     expires_at: dt.datetime | None
@@ -90,6 +95,7 @@ class NewUser(_Input):
     name: str = Field(default="", max_length=200)
     role: str = Field(max_length=20)
     centre: str | None = Field(default=None, max_length=200)
+    contract: str = Field(default="", max_length=100, description="Of a studio: all it sees.")
     password: SecretStr = Field(max_length=1000)
 
 
@@ -100,6 +106,7 @@ class NewPassword(_Input):
 class NewToken(_Input):
     role: str = Field(max_length=20)
     centre: str | None = Field(default=None, max_length=200)
+    contract: str = Field(default="", max_length=100, description="Of a studio: all it sees.")
     label: str = Field(default="", max_length=200)
     days: int = Field(default=accounts.TOKEN_DAYS)
 
@@ -126,7 +133,9 @@ def list_centres(who: SeesCentres, session: Db) -> CentreList:
 @router.post("/centres", status_code=201)
 def create_centre(body: NewCentre, who: Manages, session: Db) -> CentreAnswer:
     parent = own_centre(session, who, body.parent) if body.parent else None
-    return _centre(centres.add_centre(session, body.name, parent=parent, level=body.level))
+    centre = centres.add_centre(session, body.name, parent=parent, level=body.level)
+    note(session, actor(who), "centre.create", "centre", centre.id, centre_id=centre.id)
+    return _centre(centre)
 
 
 @router.get("/users")
@@ -143,7 +152,9 @@ def create_user(body: NewUser, who: Manages, session: Db) -> UserAnswer:
         role=body.role,
         centre=own_centre(session, who, body.centre),
         password=body.password.get_secret_value(),
+        contract=body.contract,
     )
+    _note_user(session, who, "user.create", user, role=user.role)
     return _user(user)
 
 
@@ -152,17 +163,18 @@ def change_password(user_id: str, body: NewPassword, who: Manages, session: Db) 
     """A new password; browsers signed in with the old one are signed out."""
     user = accounts.get_user(session, user_id)
     accounts.set_password(session, user, body.password.get_secret_value())
+    _note_user(session, who, "user.password", user)
 
 
 @router.post("/users/{user_id}/disable")
 def disable(user_id: str, who: Manages, session: Db) -> UserAnswer:
     """Lock the account out and take all its credentials back."""
-    return _switch(session, user_id, disabled=True)
+    return _switch(session, who, user_id, disabled=True)
 
 
 @router.post("/users/{user_id}/enable")
 def enable(user_id: str, who: Manages, session: Db) -> UserAnswer:
-    return _switch(session, user_id, disabled=False)
+    return _switch(session, who, user_id, disabled=False)
 
 
 @router.get("/tokens")
@@ -180,20 +192,31 @@ def create_token(body: NewToken, who: Manages, session: Db) -> TokenMade:
         centre=centre,
         now=dt.datetime.now(dt.UTC),
         label=body.label,
+        contract=body.contract,
         days=body.days,
     )
+    made = hash_secret(token)[: accounts.HANDLE]
+    note(session, actor(who), "token.create", "token", made, role=body.role, label=body.label)
     return TokenMade(token=token, role=body.role, centre_id=centre.id if centre else None)
 
 
 @router.delete("/tokens/{handle}", status_code=204, response_class=Response)
 def revoke(handle: str, who: Manages, session: Db) -> None:
     accounts.revoke_token(session, handle)
+    note(session, actor(who), "token.revoke", "token", handle)
 
 
-def _switch(session: Db, user_id: str, *, disabled: bool) -> UserAnswer:
+def _switch(session: Db, who: Identity, user_id: str, *, disabled: bool) -> UserAnswer:
     user = accounts.get_user(session, user_id)
+    if user.id == who.user_id:
+        raise Problem("account_self")
     accounts.set_disabled(session, user, disabled, dt.datetime.now(dt.UTC))
+    _note_user(session, who, "user.disable" if disabled else "user.enable", user)
     return _user(user)
+
+
+def _note_user(session: Db, who: Identity, action: str, user: User, **details: str) -> None:
+    note(session, actor(who), action, "user", user.id, centre_id=user.centre_id, **details)
 
 
 def _centre(centre: Centre) -> CentreAnswer:
@@ -210,6 +233,7 @@ def _user(user: User) -> UserAnswer:
         role=user.role,
         centre_id=user.centre_id,
         centre=user.centre.name,
+        contract=user.contract,
         disabled=user.disabled_at is not None,
     )
 
@@ -219,6 +243,7 @@ def _token(token: Credential) -> TokenAnswer:
         handle=accounts.token_handle(token),
         role=token.role,
         centre_id=token.centre_id,
+        contract=token.contract,
         label=token.label,
         created_at=token.created_at,
         expires_at=token.expires_at,

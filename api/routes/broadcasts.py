@@ -11,11 +11,14 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api import answers
-from api.auth import Db, OurParts, in_reach, own_centre, require
+from api.auth import Db, OurParts, actor, in_reach, own_centre, require
 from api.present import Feed, read_feed, tell_ingest
 from api.public import PUBLIC_SECONDS, PublicState
 from catalog.accounts import Identity
+from catalog.audit import note
 from catalog.broadcasts import create_broadcast, end_broadcast, rotate_key
+from catalog.models import Broadcast
+from catalog.records.reach import contract_of
 from infra.database import after_commit
 
 router = APIRouter(tags=["broadcasts"])
@@ -33,6 +36,7 @@ class NewBroadcast(BaseModel):
     mode: Literal["live", "recorded"] = "live"
     planned_at: AwareDatetime | None = None
     description: str = Field(default="", max_length=5000)
+    contract: str = Field(default="", max_length=100, description="Of the studio that makes it.")
 
 
 class BroadcastList(answers.Answer):
@@ -51,7 +55,9 @@ def create(body: NewBroadcast, who: Makes, session: Db, parts: OurParts) -> answ
         description=body.description,
         planned_at=body.planned_at,
         created_by=who.user_id,
+        contract=body.contract,
     )
+    _note(session, who, "broadcast.create", new.broadcast)
     return answers.made(new, parts.addresses())
 
 
@@ -67,7 +73,12 @@ def listing(
     """Broadcasts of the caller's centres, latest first; ``before`` pages by time of making."""
     at = parts.addresses()
     found = answers.listed_broadcasts(
-        session, centre_path=who.centre_path, state=state, limit=limit, before=before
+        session,
+        centre_path=who.centre_path,
+        contract=contract_of(who.role, who.contract),
+        state=state,
+        limit=limit,
+        before=before,
     )
     return BroadcastList(items=[answers.brief(broadcast, at) for broadcast in found])
 
@@ -83,6 +94,7 @@ def end(broadcast_id: str, who: Ends, session: Db, parts: OurParts) -> answers.B
     """End it for good; ending twice is ending once."""
     broadcast = in_reach(session, who, broadcast_id)
     end_broadcast(session, broadcast.id, dt.datetime.now(dt.UTC))
+    _note(session, who, "broadcast.end", broadcast)
     after_commit(session, lambda: tell_ingest(parts.redis, "end", broadcast.id))
     return answers.full(session, broadcast, parts.addresses())
 
@@ -92,6 +104,7 @@ def new_key(broadcast_id: str, who: Makes, session: Db, parts: OurParts) -> answ
     """A new stream key; the old one stops working at the encoder's next try."""
     broadcast = in_reach(session, who, broadcast_id)
     key = rotate_key(session, broadcast.id)
+    _note(session, who, "broadcast.key", broadcast)
     return answers.Publish(rtmp_url=parts.addresses().rtmp, stream_key=key)
 
 
@@ -110,3 +123,7 @@ async def public(broadcast_id: str, request: Request) -> Response:
     body = state.at_hand(broadcast_id) or await to_thread.run_sync(state.of, broadcast_id)
     headers = {"cache-control": f"public, max-age={PUBLIC_SECONDS}"}
     return Response(body, media_type="application/json", headers=headers)
+
+
+def _note(session: Db, who: Identity, action: str, broadcast: Broadcast) -> None:
+    note(session, actor(who), action, "broadcast", broadcast.id, centre_id=broadcast.centre_id)

@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from api import answers
-from api.auth import Db, OurParts, in_reach, require
+from api.auth import Db, OurParts, actor, in_reach, require
 from api.errors import Problem
 from catalog.accounts import Identity
+from catalog.audit import note
 from catalog.minutes import TICKS_A_SECOND
-from catalog.models import Centre, Work
+from catalog.models import Broadcast, Centre, Work
+from catalog.records.reach import works_of
 from infra.tables import Job
 from vod.clips import request_clip
 
@@ -54,16 +56,20 @@ def create(
         title=body.title,
         created_by=who.user_id,
     )
+    note(session, actor(who), "clip.make", "work", work.id, centre_id=work.centre_id)
     return answers.clip(work, parts.addresses(), job_id=job.id)
 
 
 @router.get("/clips/{clip_id}")
 def show(clip_id: str, who: Sees, session: Db, parts: OurParts) -> answers.ClipAnswer:
     """A clip, ready or in the making."""
-    query = select(Work).join(Centre, Centre.id == Work.centre_id)
-    if who.centre_path is not None:
-        query = query.where(Centre.path.startswith(who.centre_path, autoescape=True))
-    work = session.scalars(query.where(Work.id == clip_id, Work.kind == "clip")).one_or_none()
+    query = (
+        select(Work)
+        .join(Centre, Centre.id == Work.centre_id)
+        .outerjoin(Broadcast, Broadcast.id == Work.broadcast_id)
+        .where(Work.id == clip_id, Work.kind == "clip", works_of(actor(who)))
+    )
+    work = session.scalars(query).one_or_none()
     if work is None:
         raise Problem("clip_not_found")
     job_id = session.scalar(

@@ -31,7 +31,7 @@ def minutes(
     year: Annotated[int, Query(ge=2000, le=2200)],
 ) -> StreamingResponse:
     """Finished and raw minutes of the caller's centres, with the rows behind them."""
-    out = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by _pieces)
+    out = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by pieces)
     write_minutes(
         session,
         out,  # type: ignore[arg-type]
@@ -42,10 +42,11 @@ def minutes(
     )
     out.seek(0)
     headers = {"content-disposition": f'attachment; filename="minutes-{year}.xlsx"'}
-    return StreamingResponse(_pieces(out), media_type=XLSX, headers=headers)  # type: ignore[arg-type]
+    return StreamingResponse(pieces(out), media_type=XLSX, headers=headers)  # type: ignore[arg-type]
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def pieces(file: BinaryIO) -> Iterator[bytes]:
+    """A file for a streamed answer, closed behind it."""
     with file:
         while piece := file.read(_CHUNK):
             yield piece

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 
 from api import answers, jobs
-from api.auth import Db, require
+from api.auth import Db, actor, require
 from catalog.accounts import Identity
+from catalog.audit import note
+from catalog.records.reach import contract_of
 
 router = APIRouter(tags=["jobs"])
 
@@ -33,6 +35,7 @@ def listing(
     found = jobs.listed(
         session,
         who.centre_path,
+        contract=contract_of(who.role, who.contract),
         states=tuple(state) if state else None,
         broadcast_id=broadcast,
         limit=limit,
@@ -42,16 +45,21 @@ def listing(
 
 @router.get("/jobs/{job_id}")
 def show(job_id: int, who: Sees, session: Db) -> answers.JobAnswer:
-    return answers.job(jobs.get(session, who.centre_path, job_id))
+    contract = contract_of(who.role, who.contract)
+    return answers.job(jobs.get(session, who.centre_path, job_id, contract=contract))
 
 
 @router.post("/jobs/{job_id}/retry")
 def retry(job_id: int, who: Steers, session: Db) -> answers.JobAnswer:
     """Queue a failed or cancelled job once more, with all its attempts."""
-    return answers.job(jobs.retry(session, who.centre_path, job_id))
+    job = jobs.retry(session, who.centre_path, job_id)
+    note(session, actor(who), "job.retry", "job", str(job.id), centre_id=job.centre_id)
+    return answers.job(job)
 
 
 @router.post("/jobs/{job_id}/cancel")
 def cancel(job_id: int, who: Steers, session: Db) -> answers.JobAnswer:
     """Cancel a waiting job; a running one is asked to stop and says so when it has."""
-    return answers.job(jobs.cancel(session, who.centre_path, job_id))
+    job = jobs.cancel(session, who.centre_path, job_id)
+    note(session, actor(who), "job.cancel", "job", str(job.id), centre_id=job.centre_id)
+    return answers.job(job)

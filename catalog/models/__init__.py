@@ -17,7 +17,14 @@ from catalog.models.air import (
 )
 from catalog.models.people import REVIEWERS, ROLES, Centre, Credential, User
 from catalog.models.plans import Entry, PastBroadcast, Plan, PlanUnit, Return, Target
-from catalog.models.plays import OutsideCount, PlayDay, PlayEvent, QosSession
+from catalog.models.plays import (
+    OutsideCount,
+    PlayDay,
+    PlayEvent,
+    PlayMark,
+    PlayViewer,
+    QosSession,
+)
 from catalog.models.resources import (
     IMAGE_LEDGERS,
     ORIGINS,
@@ -30,7 +37,15 @@ from catalog.models.resources import (
     Review,
     Work,
 )
-from catalog.models.sharing import Webhook, WebhookDelivery
+from catalog.models.search import (
+    SearchChunk,
+    SearchFresh,
+    SearchProperty,
+    SearchRow,
+    SearchTerm,
+    SearchWord,
+)
+from catalog.models.sharing import ImportedRow, Webhook, WebhookDelivery
 
 __all__ = [
     "BROADCAST_STATES",
@@ -50,6 +65,7 @@ __all__ = [
     "Entry",
     "Feed",
     "Genre",
+    "ImportedRow",
     "InitSection",
     "OutsideCount",
     "PastBroadcast",
@@ -57,6 +73,8 @@ __all__ = [
     "PlanUnit",
     "PlayDay",
     "PlayEvent",
+    "PlayMark",
+    "PlayViewer",
     "QosSession",
     "Rendition",
     "Resource",
@@ -64,6 +82,12 @@ __all__ = [
     "Return",
     "Review",
     "Run",
+    "SearchChunk",
+    "SearchFresh",
+    "SearchProperty",
+    "SearchRow",
+    "SearchTerm",
+    "SearchWord",
     "Segment",
     "Take",
     "Target",

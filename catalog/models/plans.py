@@ -93,6 +93,8 @@ class Target(Base):
     """{name of a unit (or the start of it): value}: exceptions by name."""
     query: Mapped[dict[str, Any] | None]
     """What the ledger answers it from (catalog.plans.queries); null: entered by hand."""
+    aliases: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    """What returns call it: 注册用户 for 年新增注册用户数."""
     note: Mapped[str] = mapped_column(Text, server_default="")
 
 
@@ -125,6 +127,8 @@ class Entry(Base):
     evidence: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
     """[{"kind": "file|link|note", "text": …, "key": storage key of a file}, …]"""
     replaced_by: Mapped[int | None] = mapped_column(ForeignKey("entries.id"))
+    withdrawn_at: Mapped[dt.datetime | None]
+    """Taken back: it was entered for the wrong line."""
     entered_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
     entered_name: Mapped[str] = mapped_column(String(100), server_default="")
     entered_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    SmallInteger,
     String,
     Text,
     UniqueConstraint,
@@ -22,12 +23,20 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from infra.tables import Base
 
+_ACTS = text("kind IN ('view', 'start')")
+
 
 class PlayEvent(Base):
     """One beacon of a player, kept as it came; counting reads, never rewrites."""
 
     __tablename__ = "play_events"
-    __table_args__ = (Index("ix_play_events_item_play", "item_id", "play_id"),)
+    __table_args__ = (
+        Index("ix_play_events_item_play", "item_id", "play_id"),
+        # Views and starts alone, a small part: the rules look at all of a day's, and a play's
+        # first beacons say which days it touches.
+        Index("ix_play_events_acts", "received_at", postgresql_where=_ACTS),
+        Index("ix_play_events_act_plays", "item_id", "play_id", postgresql_where=_ACTS),
+    )
 
     event_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     item_id: Mapped[str] = mapped_column(String(32))
@@ -65,7 +74,30 @@ class PlayDay(Base):
     """Plays that saw at least nine tenths of the item."""
     excluded: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     """{"robot": {"page_views": …, "play_starts": …}, "rate": {…}, "double_click": {…}}"""
+    events: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Beacons behind these figures."""
     computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class PlayViewer(Base):
+    """One viewer of one item on one day: devices of a period are distinct viewers, not a sum."""
+
+    __tablename__ = "play_viewers"
+
+    item_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    day: Mapped[dt.date] = mapped_column(primary_key=True)
+    viewer: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class PlayMark(Base):
+    """How far the roll-up has come: one row."""
+
+    __tablename__ = "play_marks"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    rule_version: Mapped[str] = mapped_column(String(20))
+    rolled_to: Mapped[dt.datetime]
+    """Every beacon received a few minutes before this stands in ``play_days``."""
 
 
 class OutsideCount(Base):

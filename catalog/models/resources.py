@@ -97,6 +97,12 @@ class Resource(Base):
         Index("ix_resources_centre_date", "centre_id", "event_date"),
         Index("ix_resources_changed", "changed_at", "id"),
         Index("ix_resources_sha256", "sha256"),
+        Index(
+            "ix_resources_shared",
+            "changed_at",
+            "id",
+            postgresql_where=text("shared_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -108,7 +114,7 @@ class Resource(Base):
     description: Mapped[str] = mapped_column(Text, server_default="")
     genre_id: Mapped[str | None] = mapped_column(ForeignKey("genres.id"), index=True)
     languages: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
-    """Language codes (BCP 47): zh, dai's "tdd", yi's "iii" …"""
+    """Language codes (BCP 47): zh, Dai's "khb", Yi's "ii" …; catalog.records.kinds lists them."""
     keywords: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
     place: Mapped[str] = mapped_column(String(200), server_default="")
     people: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
@@ -149,6 +155,14 @@ class Resource(Base):
     published_at: Mapped[dt.datetime | None]
     withdrawn_at: Mapped[dt.datetime | None]
     withdrawn_why: Mapped[str] = mapped_column(String(500), server_default="")
+    shared_at: Mapped[dt.datetime | None]
+    """Since when harvesters know of it; the database itself notes it (trigger), for good."""
+    contract: Mapped[str] = mapped_column(String(100), server_default="", index=True)
+    """The studio contract it was made under; empty: the centre's own people."""
+    round: Mapped[int] = mapped_column(Integer, server_default="0")
+    """How often it was submitted for review."""
+    submitted_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+    """Who submitted it last: never a reviewer of that round where there are others."""
     created_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     changed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

@@ -55,3 +55,15 @@ class WebhookDelivery(Base):
     last_error: Mapped[str] = mapped_column(String(500), server_default="")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     done_at: Mapped[dt.datetime | None]
+
+
+class ImportedRow(Base):
+    """A sheet's row that made a record: the same row read again makes no second one."""
+
+    __tablename__ = "imported_rows"
+
+    centre_id: Mapped[str] = mapped_column(ForeignKey("centres.id"), primary_key=True)
+    row_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 of what the row says."""
+    resource_id: Mapped[str] = mapped_column(ForeignKey("resources.id"), index=True)
+    at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

@@ -13,8 +13,9 @@ from typing import Any
 
 import imageio_ffmpeg
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
+from catalog.cmcd import play_quality
 from tests.support.pages_server import chromium, fake_pages, post, until
 
 pytestmark = pytest.mark.browser
@@ -158,8 +159,49 @@ def test_beacons_outlive_a_server_that_is_away(browser: Browser, media: Path) ->
         assert len({event["viewer_id"] for event in events}) == 1
         start = events[1]
         assert start["startup_ms"] > 0
+        # How it plays goes along, as CMCD: nothing of it on the addresses of segments.
+        assert f'sid="{start["play_id"]}"' in start["cmcd"]
+        found = play_quality(start["cmcd"])
+        assert found is not None
+        assert found.startup_ms == start["startup_ms"]
+        assert (found.rebuffers, found.rebuffer_ms, found.live) == (0, 0, False)
+        assert found.top_bitrate_kbps
+        assert found.throughput_kbps
         assert start["live"] is False
         assert start["item"] == "b-over"
+        page.close()
+
+
+def test_beacons_are_kept_by_nobody_but_our_server(browser: Browser, media: Path) -> None:
+    """A hotel's sign-in page answers 200 to everything; a server in trouble names its time."""
+    with fake_pages(media=media) as site:
+        page = browser.new_page()
+        answers: list[dict[str, Any]] = [
+            {"status": 200, "content_type": "text/html", "body": "<h1>Sign in</h1>"},
+            {"status": 503, "headers": {"retry-after": "1"}},
+            {"status": 413},
+        ]
+        sizes = []
+
+        def answer(route: Route) -> None:
+            sizes.append(len(json.loads(route.request.post_data or "{}")["events"]))
+            if answers:
+                route.fulfill(**answers.pop(0))
+            else:
+                route.continue_()
+
+        page.route("**/api/v1/plays", answer)
+        page.goto(f"{site}/b/b-over")
+        page.get_by_test_id("play").click()
+        until(page, "window.xitaiPlayer.stats().position > 1")
+        page.evaluate("window.xitaiPlayer.video.pause()")
+        for _ in range(4):
+            page.evaluate("window.dispatchEvent(new Event('online'))")
+            page.wait_for_timeout(2_500)
+        until(page, "!Object.keys(localStorage).some((k) => k.startsWith('xitai.play.'))", 30)
+        assert answers == []
+        kinds = [event["kind"] for event in _events(site)]
+        assert kinds == ["view", "start", "pause"]
         page.close()
 
 

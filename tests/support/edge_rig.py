@@ -48,6 +48,11 @@ class FakeRedis:
         for subscriber in self.subscribers:
             subscriber.deliver(air_key(head.token), encode_head(head))
 
+    def say(self, channel: str, data: bytes) -> None:
+        """Any other message."""
+        for subscriber in self.subscribers:
+            subscriber.deliver(channel, data)
+
     def cut(self) -> None:
         """Redis goes away, and with it every connection."""
         self.away = True
@@ -96,6 +101,8 @@ class FakeLibrary:
     entries: dict[str, LibraryEntry] = field(default_factory=dict)
     replays: dict[tuple[str, str], Replay] = field(default_factory=dict)
     files: dict[tuple[str, str, str], MediaFile] = field(default_factory=dict)
+    off: set[str] = field(default_factory=set)
+    """Tokens that are taken down."""
     asked: Counter[str] = field(default_factory=Counter)
     away: bool = False
 
@@ -110,6 +117,10 @@ class FakeLibrary:
     def media(self, token: str, rendition: str, name: str) -> MediaFile | None:
         self._asked("media")
         return self.files.get((token, rendition, name))
+
+    def off_air(self, tokens: tuple[str, ...]) -> set[str]:
+        self._asked("off_air")
+        return self.off & set(tokens)
 
     def _asked(self, what: str) -> None:
         self.asked[what] += 1
@@ -161,14 +172,12 @@ class Rig:
         self.redis = FakeRedis()
         self.library = FakeLibrary()
         self.metrics = CountingMetrics()
-        self.blocked: set[str] = set()
         self.storage = storage or FolderStorage(folder)
         self.passed: list[str] = []
         self.state = EdgeState(
             cast(redis.asyncio.Redis, self.redis),
             self.library,
             metrics=self.metrics,
-            is_blocked=self.blocked.__contains__,
             clock=clock or (lambda: self.now),
         )
         self.edge = Edge(self._behind, self.state, self.storage)

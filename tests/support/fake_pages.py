@@ -35,8 +35,10 @@ from api.pages.view import (
     HomeView,
     JobRow,
     NotFound,
+    OwedLine,
     PageConfig,
     PushAddress,
+    QualityView,
     SetupForm,
     SignedIn,
     SignInRefused,
@@ -149,6 +151,11 @@ class FakePages:
     async def desk_broadcasts(self, user: User) -> tuple[BroadcastCard, ...]:
         return tuple(self.cards.values())
 
+    async def owed(self, user: User) -> OwedLine | None:
+        if not self.cards:
+            return None
+        return OwedLine("今年还欠：成片 42 分钟、音视频更新 20 条、从业人员培训 1 次。", "late")
+
     async def centres(self, user: User) -> tuple[Centre, ...]:
         return (Centre("1", "勐海县文化馆"), Centre("2", "勐混镇综合文化站"))
 
@@ -184,11 +191,16 @@ class FakePages:
             gaps=(GapRow(start + timedelta(minutes=61), 47_000),),
             finished_ms=6_132_000,
             raw_ms=6_138_000,
-            counts=Counts(9_820, 8_412, 7_905, 3_361),
+            counts=Counts(9_820, 8_412, 7_905, 3_361, 2_204, {"robot": 86, "double_click": 311}),
             peak_viewers=1_286,
             clips=self._clips(),
             jobs=tuple(job for job in self.job_rows.values() if job.state == "running"),
         )
+
+    async def quality(self, user: User, broadcast_id: str) -> QualityView | None:
+        if self._card(broadcast_id).state == "ended":
+            return QualityView(214, 900, 3_800, 4, 1_650_000, 6)
+        return QualityView(38, 1_400, 7_200, 31, 820_000, 9)
 
     async def rotate_key(self, user: User, broadcast_id: str) -> PushAddress:
         self._card(broadcast_id)

@@ -66,6 +66,7 @@ def upgrade() -> None:
             server_default=sa.text("'{}'::jsonb"),
             nullable=False,
         ),
+        sa.Column("events", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column(
             "computed_at",
             sa.DateTime(timezone=True),
@@ -75,6 +76,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("item_id", "day", name=op.f("pk_play_days")),
     )
     op.create_index(op.f("ix_play_days_day"), "play_days", ["day"], unique=False)
+    op.create_table(
+        "play_viewers",
+        sa.Column("item_id", sa.String(length=32), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("viewer", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("item_id", "day", "viewer", name=op.f("pk_play_viewers")),
+    )
+    op.create_table(
+        "play_marks",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("rule_version", sa.String(length=20), nullable=False),
+        sa.Column("rolled_to", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_play_marks")),
+    )
+    op.create_index(
+        "ix_play_events_acts",
+        "play_events",
+        ["received_at"],
+        unique=False,
+        postgresql_where=sa.text("kind IN ('view', 'start')"),
+    )
+    op.create_index(
+        "ix_play_events_act_plays",
+        "play_events",
+        ["item_id", "play_id"],
+        unique=False,
+        postgresql_where=sa.text("kind IN ('view', 'start')"),
+    )
     op.create_table(
         "qos_sessions",
         sa.Column("play_id", sa.String(length=36), nullable=False),
@@ -256,6 +285,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("replaced_by", sa.BigInteger(), nullable=True),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("entered_by", sa.String(length=32), nullable=True),
         sa.Column("entered_name", sa.String(length=100), server_default="", nullable=False),
         sa.Column(
@@ -354,6 +384,12 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("query", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column(
+            "aliases",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'[]'::jsonb"),
+            nullable=False,
+        ),
         sa.Column("note", sa.Text(), server_default="", nullable=False),
         sa.CheckConstraint(
             "per IN ('per_unit', 'total', 'per_session')", name=op.f("ck_targets_per")
@@ -404,6 +440,25 @@ def upgrade() -> None:
     )
     op.create_index(
         op.f("ix_webhook_deliveries_webhook_id"), "webhook_deliveries", ["webhook_id"], unique=False
+    )
+    op.create_table(
+        "imported_rows",
+        sa.Column("centre_id", sa.String(length=32), nullable=False),
+        sa.Column("row_hash", sa.String(length=64), nullable=False),
+        sa.Column("resource_id", sa.String(length=32), nullable=False),
+        sa.Column(
+            "at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(
+            ["centre_id"], ["centres.id"], name=op.f("fk_imported_rows_centre_id_centres")
+        ),
+        sa.ForeignKeyConstraint(
+            ["resource_id"], ["resources.id"], name=op.f("fk_imported_rows_resource_id_resources")
+        ),
+        sa.PrimaryKeyConstraint("centre_id", "row_hash", name=op.f("pk_imported_rows")),
+    )
+    op.create_index(
+        op.f("ix_imported_rows_resource_id"), "imported_rows", ["resource_id"], unique=False
     )
     op.create_table(
         "resource_versions",
@@ -560,6 +615,15 @@ def upgrade() -> None:
         "resources",
         sa.Column("withdrawn_why", sa.String(length=500), server_default="", nullable=False),
     )
+    op.add_column(
+        "resources", sa.Column("contract", sa.String(100), server_default="", nullable=False)
+    )
+    op.create_index(op.f("ix_resources_contract"), "resources", ["contract"], unique=False)
+    op.add_column("resources", sa.Column("round", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("resources", sa.Column("submitted_by", sa.String(length=32), nullable=True))
+    op.create_foreign_key(
+        op.f("fk_resources_submitted_by_users"), "resources", "users", ["submitted_by"], ["id"]
+    )
     op.add_column("resources", sa.Column("created_by", sa.String(length=32), nullable=True))
     op.add_column(
         "resources",
@@ -574,6 +638,14 @@ def upgrade() -> None:
         "ix_resources_centre_date", "resources", ["centre_id", "event_date"], unique=False
     )
     op.create_index("ix_resources_changed", "resources", ["changed_at", "id"], unique=False)
+    op.add_column("resources", sa.Column("shared_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_resources_shared",
+        "resources",
+        ["changed_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("shared_at IS NOT NULL"),
+    )
     op.create_index(
         op.f("ix_resources_first_published_at"), "resources", ["first_published_at"], unique=False
     )
@@ -596,12 +668,22 @@ def upgrade() -> None:
         )
     _checks()
     _audit_is_for_ever()
+    _returns_are_for_ever()
+    _search()
+    _sharing_is_remembered()
     _first_genres()
     op.execute("UPDATE credentials SET role = 'reviewer_1' WHERE role = 'reviewer'")
     op.execute("UPDATE resources SET state = 'withdrawn' WHERE withdrawn_at IS NOT NULL")
     op.execute("UPDATE resources SET changed_at = created_at")
     op.execute("UPDATE resources SET origin = 'original' WHERE kind = 'finished'")
     op.execute("UPDATE resources SET origin = 'optimised' WHERE kind = 'micro'")
+    op.execute("""
+        INSERT INTO resource_versions (resource_id, version, changes, via, at)
+        SELECT id, 1, jsonb_build_object(
+            'title', jsonb_build_array(NULL, title),
+            'event_date', jsonb_build_array(NULL, event_date)
+        ), 'system', created_at FROM resources
+    """)
 
 
 def _checks() -> None:
@@ -630,6 +712,76 @@ def _checks() -> None:
         op.create_check_constraint(op.f(f"ck_{table}_{column}"), table, f"{column} IN ({listed})")
 
 
+def _search() -> None:
+    op.create_table(
+        "search_rows",
+        sa.Column("ord", sa.Integer(), sa.Identity(start=0, minvalue=0), nullable=False),
+        sa.Column("resource_id", sa.String(length=32), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("genre", sa.String(length=40), nullable=False),
+        sa.Column("languages", sa.Text(), nullable=False),
+        sa.Column("contract", sa.String(length=100), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("words", postgresql.TSVECTOR(), nullable=False),
+        sa.PrimaryKeyConstraint("ord", name=op.f("pk_search_rows")),
+        sa.UniqueConstraint("resource_id", name=op.f("uq_search_rows_resource_id")),
+    )
+    # Entries waiting in a list of GIN's would be read by every search.
+    op.create_index(
+        "ix_search_rows_words",
+        "search_rows",
+        ["words"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+    )
+    op.create_table(
+        "search_fresh",
+        sa.Column("ord", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["ord"],
+            ["search_rows.ord"],
+            name=op.f("fk_search_fresh_ord_search_rows"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("ord", name=op.f("pk_search_fresh")),
+    )
+    op.create_table(
+        "search_terms",
+        sa.Column("term", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("term", name=op.f("pk_search_terms")),
+    )
+    for table in ("search_words", "search_properties"):
+        op.create_table(
+            table,
+            sa.Column("term", sa.Text(), nullable=False),
+            sa.Column("chunk", sa.SmallInteger(), autoincrement=False, nullable=False),
+            sa.Column("bits", postgresql.BIT(length=32_000), nullable=False),
+            sa.PrimaryKeyConstraint("term", "chunk", name=op.f(f"pk_{table}")),
+        )
+    op.create_table(
+        "search_chunks",
+        sa.Column("chunk", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("last_day", sa.Integer(), nullable=False),
+        sa.Column("chosen_rows", sa.Integer(), nullable=False),
+        sa.Column("days", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("chunk", name=op.f("pk_search_chunks")),
+    )
+    # All in the page: a value elsewhere would cost a second look-up. What every search counts is
+    # not compressed either, which would cost more than the counting.
+    op.execute("ALTER TABLE search_words ALTER bits SET STORAGE MAIN")
+    op.execute("ALTER TABLE search_properties ALTER bits SET STORAGE PLAIN")
+    op.execute("ALTER TABLE search_chunks ALTER days SET STORAGE EXTERNAL")
+    # Words are cut by our own code, so a worker brings in the records that are there already.
+    op.execute("""
+        INSERT INTO jobs (kind, queue, unique_key)
+        SELECT 'search_fill', 'catalog', 'search_fill' WHERE EXISTS (SELECT FROM resources)
+    """)
+
+
 def _audit_is_for_ever() -> None:
     op.execute("""
         CREATE FUNCTION audit_is_for_ever() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -640,6 +792,39 @@ def _audit_is_for_ever() -> None:
     op.execute("""
         CREATE TRIGGER audit_is_for_ever BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entries
         FOR EACH STATEMENT EXECUTE FUNCTION audit_is_for_ever()
+    """)
+
+
+def _sharing_is_remembered() -> None:
+    """What harvesters may once have fetched they are told of when it goes: whichever way a record
+    became public, shared_at says so (catalog.sharing.licences has the same list)."""
+    op.execute("""
+        CREATE FUNCTION sharing_is_remembered() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.shared_at IS NULL AND NEW.state = 'published'
+                AND NEW.licence IN ('nation', 'open')
+            THEN
+                NEW.shared_at := now();
+            END IF;
+            RETURN NEW;
+        END $$
+    """)
+    op.execute("""
+        CREATE TRIGGER sharing_is_remembered BEFORE INSERT OR UPDATE OF state, licence ON resources
+        FOR EACH ROW EXECUTE FUNCTION sharing_is_remembered()
+    """)
+
+
+def _returns_are_for_ever() -> None:
+    op.execute("""
+        CREATE FUNCTION returns_are_for_ever() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'a frozen return is never changed or removed: freeze another revision';
+        END $$
+    """)
+    op.execute("""
+        CREATE TRIGGER returns_are_for_ever BEFORE UPDATE OR DELETE OR TRUNCATE ON returns
+        FOR EACH STATEMENT EXECUTE FUNCTION returns_are_for_ever()
     """)
 
 

@@ -10,6 +10,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from api.app import Application, make_application
+from api.edge import Edge
 from catalog.accounts import create_user, issue_token, open_session
 from catalog.centres import add_centre
 from catalog.models import ROLES
@@ -17,6 +18,8 @@ from infra.database import Database
 from infra.settings import Settings
 
 PASSWORD = "correct-horse-9"
+BROWSER = {"user-agent": "Mozilla/5.0 (Linux; Android 13) AppleWebKit/537.36 MicroMessenger/8.0"}
+"""What a script says it is would make it a known robot."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,15 @@ async def web(application: Application) -> AsyncIterator[AsyncClient]:
     faces = application.faces
     async with (
         faces.router.lifespan_context(faces),
-        AsyncClient(transport=transport, base_url="http://stage.test") as client,
+        AsyncClient(transport=transport, base_url="http://stage.test", headers=BROWSER) as client,
     ):
         yield client
         await application.release_held()
+    edge = application.asgi
+    assert isinstance(edge, Edge)
+    await edge.state.close()
+    if edge.state.client is not None:
+        await edge.state.client.aclose()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from catalog.models import Broadcast, Feed
 from infra.database import Database
 from infra.processes.up import child_environment
 from infra.settings import Settings
+from tests.support.plays import watch
 from tests.support.stage import SECOND, Stage
 
 ROOT = Path(__file__).parents[3]
@@ -97,6 +98,15 @@ def test_minutes_are_written_whole_or_not_at_all(cli: Cli, tmp_path: Path) -> No
     )
     assert (code, error["code"]) == (1, "centre_unknown")
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_plays_are_rolled_up_once(cli: Cli, database: Database) -> None:
+    item = cli.json("broadcast", "create", "--title", "元宵")["id"]
+    with database.transaction() as session:
+        watch(session, item, "a")
+    assert cli.json("plays", "roll-up") == {"changed": 1}
+    assert cli.json("plays", "roll-up", "--since", "2026-01-01") == {"changed": 0}
+    assert cli.run("plays", "roll-up", "--until", "2026-01-01").returncode == 2
 
 
 def test_accounts_and_tokens(cli: Cli) -> None:

@@ -17,6 +17,8 @@ from tests.integration.api.conftest import Cast
 OPEN = {
     ("POST", f"{PREFIX}/plays"),
     ("GET", f"{PREFIX}/broadcasts/{{broadcast_id}}/public"),
+    ("GET", f"{PREFIX}/search"),
+    ("GET", f"{PREFIX}/search/suggest"),
 }
 """Routes that ask for nobody's credentials."""
 SIGNED_IN = {("GET", f"{PREFIX}/me")}
@@ -44,6 +46,16 @@ def fill(path: str, broadcast_id: str) -> str:
         .replace("{job_id}", "999999")
         .replace("{user_id}", "nothing")
         .replace("{handle}", "0" * 16)
+        .replace("{resource_id}", "nothing")
+        .replace("{genre_id}", "nothing")
+        .replace("{return_id}", "nothing")
+        .replace("{plan_id}", "nothing")
+        .replace("{entry_id}", "999999")
+        .replace("{webhook_id}", "nothing")
+        .replace("{delivery_id}", "999999")
+        .replace("{item_id}", broadcast_id)
+        .replace("{reading_id}", "999999")
+        .replace("{kind}/{object_id}", "resource/nothing")
     )
 
 

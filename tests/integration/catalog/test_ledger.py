@@ -126,6 +126,18 @@ def test_registering_twice_is_once(database: Database) -> None:
         assert session.scalar(select(func.count()).select_from(Work)) == 1
 
 
+def test_what_was_shown_was_recorded(database: Database) -> None:
+    """Reordered pictures end later than their sending times say: finished never exceeds raw."""
+    with database.transaction() as session:
+        stage = make_stage(session)
+        take = stage.open()
+        stage.slots(take, stage.run(take), [SECOND] * 3)
+        stage.close(take, end_ms=2_900)
+        finish(stage, take)
+        kinds = dict(session.execute(select(Resource.kind, Resource.duration_ticks)).all())
+        assert kinds == {"finished": 3 * SECOND, "raw": 3 * SECOND}
+
+
 def test_an_open_take_is_no_resource(database: Database) -> None:
     with database.transaction() as session:
         stage = make_stage(session)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -121,6 +121,18 @@ def dump(settings: Settings, name: str) -> list[str]:
     return [line for line in done.stdout.splitlines() if not line.startswith(("\\", "--"))]
 
 
+def tables(lines: Iterable[str]) -> Iterator[str]:
+    """What models can say: no functions, triggers and storage, which migrations alone make. A
+    column that was added later stands last, so its comma says nothing."""
+    in_function = False
+    for line in lines:
+        in_function |= line.startswith("CREATE FUNCTION")
+        aside = not line or line.startswith("CREATE TRIGGER") or " SET STORAGE " in line
+        if not (in_function or aside):
+            yield line.rstrip(",")
+        in_function &= not line.endswith("$$;")
+
+
 def test_migrations_make_exactly_the_tables_of_the_models(
     postgres_server: Settings, database_url: str
 ) -> None:
@@ -132,7 +144,8 @@ def test_migrations_make_exactly_the_tables_of_the_models(
     engine.dispose()
     migrated = sa.make_url(database_url).database
     assert migrated is not None
-    assert sorted(dump(postgres_server, migrated)) == sorted(dump(postgres_server, "from_models"))
+    made = sorted(tables(dump(postgres_server, "from_models")))
+    assert sorted(tables(dump(postgres_server, migrated))) == made
 
 
 def test_several_processes_may_migrate_at_once(postgres_server: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 import vod.jobs
 from api.handlers import PERIODIC
@@ -21,7 +23,7 @@ from tests.integration.vod.show import Show, air_take, key_of, new_show
 from tests.support.media import Footage
 from vod.clips import make_clip, request_clip
 from vod.encode import Beat
-from vod.posters import poster_key
+from vod.posters import CANDIDATES, candidate_slots, poster_key
 from vod.tools import Tools
 
 
@@ -107,6 +109,28 @@ def test_poster_of_a_show_without_pictures_yet_is_tried_again(
     assert runner.look(job.id) == "to be retried"
 
 
+def test_poster_of_a_show_on_air_is_made_anew_from_its_newest_pictures(show: Show) -> None:
+    now = dt.datetime.now(dt.UTC)
+    with show.database.transaction() as session:
+        broadcast = session.get_one(Broadcast, show.broadcast_id)
+        broadcast.state = "live"
+        assert vod.jobs.renew_posters(session, now) == 1
+        assert "poster" in open_kinds(session)
+        broadcast.poster_at = now
+        session.flush()
+        assert vod.jobs.renew_posters(session, now + dt.timedelta(minutes=2)) == 0
+        assert vod.jobs.renew_posters(session, now + dt.timedelta(minutes=4)) == 1
+        broadcast.state = "ended"
+        session.flush()
+        assert vod.jobs.renew_posters(session, now + dt.timedelta(hours=1)) == 0
+        slots = candidate_slots(session, show.token)
+        assert candidate_slots(session, show.token, newest=True) == slots[-CANDIDATES:]
+
+
+def open_kinds(session: Session) -> set[str]:
+    return set(session.scalars(select(Job.kind).where(Job.state == "queued")))
+
+
 def order(show: Show, end: int = 360_000) -> tuple[str, int]:
     with show.database.transaction() as session:
         work, job = request_clip(
@@ -133,13 +157,13 @@ def test_clip_job(show: Show, runner: JobRunner) -> None:
 def test_clip_that_was_cancelled_while_it_waited_is_settled(show: Show, runner: JobRunner) -> None:
     waiting, _ = order(show)
     work_id, job_id = order(show)
-    (periodic,) = PERIODIC
+    periodic = next(each for each in PERIODIC if each.kind == "settle")
     with show.database.transaction() as session:
         cancel(session, job_id)
         settling = enqueue(session, kind=periodic.kind, queue=periodic.queue, args={})
     assert runner.look(settling.id) == "done"
     with show.database.transaction() as session:
-        assert session.get_one(Job, settling.id).result == {"clips": 1}
+        assert session.get_one(Job, settling.id).result["clips"] == 1
     assert (state_of(show, work_id), state_of(show, waiting)) == ("failed", "making")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,8 +20,8 @@ from api.edge_http import (
     parse_path,
     parse_range,
 )
-from api.edge_state import LibraryEntry, MediaFile
-from infra.redis import part_key
+from api.edge_state import OFF_AIR_SECONDS, LibraryEntry, MediaFile, SightNews
+from infra.redis import EDGE_CHANNEL, off_air_key, part_key
 from infra.storage.folder import FolderStorage
 from infra.storage.port import Storage
 from tests.support.edge_rig import Rig
@@ -697,21 +698,81 @@ async def test_a_broadcast_nobody_watches_is_forgotten(rig: Rig, show: FakeBroad
     assert (await rig.get(LIVE)).status == 200
 
 
-async def test_a_blocked_broadcast_is_gone_at_once(rig: Rig, show: FakeBroadcast) -> None:
+ALL_OF_IT = (LIVE, f"{BASE}/main.m3u8", f"{BASE}/v480/p2.1.m4s", f"{BASE}/v480/s1.m4s")
+
+
+def say(rig: Rig, **news: tuple[str, ...]) -> None:
+    rig.redis.say(EDGE_CHANNEL, msgspec.json.encode(SightNews(**news)))
+
+
+async def test_a_take_down_acts_at_once(rig: Rig, show: FakeBroadcast) -> None:
     rig.redis.data[part_key(TOKEN, "v480", 2, 1)] = b"part"
-    await rig.get(LIVE)
+    for path in ALL_OF_IT[:3]:
+        assert (await rig.get(path)).status == 200
     held = rig.held(f"{LIVE}?_HLS_msn=3")
     await rig.pause()
-    rig.blocked.add(TOKEN)
-    await rig.later(0.25)
+    rig.library.off.add(TOKEN)
+    say(rig, off=(TOKEN,))
+    await rig.pause()  # no time goes by
     assert held.result().status == 410
-    for path in (LIVE, f"{BASE}/main.m3u8", f"{BASE}/v480/p2.1.m4s", f"{BASE}/v480/s1.m4s"):
+    for path in ALL_OF_IT:
         assert (await rig.get(path)).status == 410
-    rig.blocked.clear()
-    await rig.later(0.25)
+    # The show goes on behind it, and nobody sees that.
+    rig.redis.publish(show.add_part())
+    await rig.pause()
+    assert (await rig.get(LIVE)).status == 410
+    rig.library.off.clear()
+    say(rig, on=(TOKEN,))
+    await rig.pause()
     assert (await rig.get(LIVE)).status == 200
+
+
+async def test_a_take_down_whose_news_was_lost(rig: Rig, show: FakeBroadcast) -> None:
+    assert (await rig.get(LIVE)).status == 200
+    rig.library.off.add(TOKEN)
+    await rig.later(OFF_AIR_SECONDS)
+    assert (await rig.get(LIVE)).status == 410
+    rig.library.off.clear()
+    await rig.later(OFF_AIR_SECONDS)
+    assert (await rig.get(LIVE)).status == 200
+
+
+async def test_an_answer_older_than_the_news_is_not_believed(
+    rig: Rig, show: FakeBroadcast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.get(LIVE)
+    await rig.later(0.1)
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(tokens: tuple[str, ...]) -> set[str]:
+        asked.set()
+        assert answer.wait(5)
+        return set()  # as the rows were before the take-down
+
+    monkeypatch.setattr(rig.library, "off_air", slow)
+    rig.now += OFF_AIR_SECONDS
+    rig.state.sweep()
+    await asyncio.to_thread(asked.wait, 5)
+    say(rig, off=(TOKEN,))
+    await rig.pause()
+    answer.set()
+    await asyncio.sleep(0.05)
+    assert (await rig.get(LIVE)).status == 410
+
+
+async def test_what_is_off_the_air_is_not_loaded(rig: Rig, show: FakeBroadcast) -> None:
+    rig.redis.data[off_air_key(TOKEN)] = b"1"
+    rig.library.off.add(TOKEN)
+    assert (await rig.get(LIVE)).status == 410
     rig.library.entries["V" * 22] = LibraryEntry("blocked")
     assert (await rig.get(f"/hls/{'V' * 22}/main.m3u8")).status == 410
+
+
+async def test_an_emptied_redis_does_not_bring_it_back(rig: Rig, show: FakeBroadcast) -> None:
+    rig.library.off.add(TOKEN)
+    await rig.get(LIVE)
+    await rig.later(0)
+    assert (await rig.get(LIVE)).status == 410
 
 
 async def test_answers_are_counted_by_kind(rig: Rig, show: FakeBroadcast) -> None:

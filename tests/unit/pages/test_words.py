@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from api.pages import words
+from api.pages.render import translations
 
 ZONE = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=ZONE)
@@ -87,3 +88,9 @@ def test_amounts() -> None:
     assert words.people(13_000) == "1.3万"
     assert words.clock(3_729_000) == "1:02:09"
     assert words.lasting(6_132_000, same) == "1 小时 42 分"
+
+
+def test_traditional_script_is_complete_without_a_catalogue() -> None:
+    say = translations("zh_Hant").gettext
+    assert say("信号正常，可以开播") == "信號正常，可以開播"
+    assert say("大约还要 %(time)s，{n} 条") == "大約還要 %(time)s，{n} 條"

@@ -63,6 +63,8 @@ const SAVER = 'xitai.saver';
 async function ask(url: string): Promise<PublicState | null> {
   try {
     const answer = await fetch(url, { headers: { accept: 'application/json' } });
+    // Taken down: what is buffered goes too, and the page itself says what happened.
+    if (answer.status === 410) window.location.reload();
     return answer.ok ? ((await answer.json()) as PublicState) : null;
   } catch {
     return null;
@@ -108,7 +110,9 @@ class Player {
       return;
     }
     this.plays =
-      'counts' in this.data ? new Plays(this.data.item ?? '', this.video, () => this.present()) : null;
+      'counts' in this.data
+        ? new Plays(this.data.item ?? '', this.video, () => this.present(), () => this.engine.network)
+        : null;
     this.listen();
     this.wireControls();
     this.engine.open(this.source(this.kind === 'live' ? -1 : 0));

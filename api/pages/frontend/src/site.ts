@@ -105,6 +105,8 @@ function wireForms(): void {
   document.addEventListener('submit', (event) => {
     if (event.defaultPrevented) return;
     const form = event.target as HTMLFormElement;
+    // A download leaves the page as it is, and another may be wanted at once.
+    if ((event as SubmitEvent).submitter?.hasAttribute('data-download')) return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = '1';
     const button = (event as SubmitEvent).submitter;

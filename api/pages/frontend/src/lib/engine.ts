@@ -2,6 +2,7 @@
 // browser's own HLS. Nothing that goes wrong on the way is final.
 
 import Hls, { type ErrorData, type HlsConfig, type LoadPolicy } from 'hls.js/light';
+import type { Network } from './cmcd';
 
 declare const HLS_WORKER_PATH: string;
 
@@ -131,6 +132,18 @@ export class Engine {
     const level = hls.levels[hls.currentLevel];
     if (!level) return '';
     return level.height ? `${level.height}p` : 'audio';
+  }
+
+  /** What is played and what could be, in bits per second; zeros where hls.js does not play. */
+  get network(): Network {
+    const { hls, waiting: excused } = this;
+    const rates = hls?.levels.map((level) => level.bitrate) ?? [];
+    return {
+      bitrate: rates[hls?.currentLevel ?? -1] ?? 0,
+      top: Math.max(0, ...rates),
+      throughput: hls?.bandwidthEstimate || 0,
+      excused,
+    };
   }
 
   /** Try again from what is there; called when the show is known to be back. */

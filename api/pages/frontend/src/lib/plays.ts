@@ -1,7 +1,8 @@
 // Play beacons: every event is kept in localStorage until the server has said yes to it.
 // Events carry their own id, so sending one twice counts once.
 
-import { store, uuid } from './dom';
+import { PlayQuality, type Network, type State } from './cmcd';
+import { jitter, store, uuid } from './dom';
 
 const URL = '/api/v1/plays';
 const PREFIX = 'xitai.play.';
@@ -9,6 +10,7 @@ const VIEWER = 'xitai.viewer';
 const MOST_KEPT = 400;
 const BATCH = 40;
 const HEARTBEAT_MS = 10_000;
+const QUALITY_EVERY = 3; // heartbeats
 const RETRY_MS = [2_000, 5_000, 15_000, 60_000];
 
 export type PlayKind = 'view' | 'start' | 'heartbeat' | 'pause' | 'seek' | 'rate' | 'end' | 'stall';
@@ -29,6 +31,13 @@ export interface PlayEvent {
   visible: boolean;
   startup_ms?: number;
   stalls?: number;
+  cmcd?: string;
+}
+
+/** What became of a batch: whether the server has it, or will never take it; when to come again. */
+interface Answer {
+  status: number;
+  afterMs: number;
 }
 
 /** Sends what is kept, oldest first; one at a time, backing off while the server is away. */
@@ -37,6 +46,7 @@ class Outbox {
   private busy = false;
   private failures = 0;
   private timer = 0;
+  private batch = BATCH;
 
   add(event: PlayEvent): void {
     const key = `${PREFIX}${event.at_ms}.${event.event_id}`;
@@ -69,25 +79,28 @@ class Outbox {
   }
 
   private async flush(): Promise<void> {
-    const keys = this.keys().slice(0, BATCH);
+    const keys = this.keys().slice(0, this.batch);
     if (!keys.length) return;
     this.busy = true;
-    const status = await this.post(keys);
+    const { status, afterMs } = await this.post(keys);
     this.busy = false;
-    if (status >= 200 && status < 300) {
+    // What the server will never take would hold back all that follows.
+    const refused = status === 400 || status === 422 || (status === 413 && keys.length === 1);
+    if ((status >= 200 && status < 300) || refused) {
       keys.forEach((key) => this.remove(key));
       this.failures = 0;
-    } else if (status === 400 || status === 422) {
-      // The server will never take these; keeping them would hold back all that follow.
-      keys.forEach((key) => this.remove(key));
+      this.batch = BATCH;
     } else {
       this.failures++;
+      if (status === 413) this.batch = Math.ceil(keys.length / 2);
     }
-    const wait = this.failures ? RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1] : 50;
-    if (this.keys().length) this.soon(wait ?? 60_000);
+    // Not in step: after a server that was away a whole audience comes back.
+    const pause = RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1] ?? 60_000;
+    const wait = this.failures ? Math.max(afterMs, jitter(pause)) : 50;
+    if (this.keys().length) this.soon(wait);
   }
 
-  private async post(keys: string[]): Promise<number> {
+  private async post(keys: string[]): Promise<Answer> {
     try {
       const answer = await fetch(URL, {
         method: 'POST',
@@ -95,9 +108,12 @@ class Outbox {
         body: this.body(keys),
         keepalive: true,
       });
-      return answer.status;
+      const seconds = Number(answer.headers.get('retry-after')) || 0;
+      // A hotel's sign-in page says 200 to everything, and has kept nothing.
+      const ours = !answer.redirected && !answer.headers.get('content-type')?.includes('html');
+      return { status: ours ? answer.status : 0, afterMs: Math.min(seconds, 300) * 1000 };
     } catch {
-      return 0;
+      return { status: 0, afterMs: 0 };
     }
   }
 
@@ -146,12 +162,16 @@ export class Plays {
   private started = false;
   private pressedAt = 0;
   private stalls = 0;
+  private beats = 0;
+  private quality: PlayQuality;
 
   constructor(
     private readonly item: string,
     private readonly video: HTMLVideoElement,
     private readonly present: () => Present,
+    private readonly network: () => Network,
   ) {
+    this.quality = new PlayQuality(network);
     this.say('view');
     video.addEventListener('playing', () => this.onPlaying());
     video.addEventListener('pause', () => this.started && !video.ended && this.say('pause'));
@@ -186,12 +206,15 @@ export class Plays {
     this.stalls = 0;
     this.started = false;
     this.pressedAt = 0;
+    this.beats = 0;
+    this.quality = new PlayQuality(this.network);
   }
 
   private onPlaying(): void {
     if (this.started) return;
     this.started = true;
     const since = this.pressedAt ? Math.round(performance.now() - this.pressedAt) : undefined;
+    this.quality.started(since);
     this.say('start', since);
   }
 
@@ -205,12 +228,19 @@ export class Plays {
     const past = now - this.tickedAt;
     this.tickedAt = now;
     const moving = !this.video.paused && this.video.readyState >= 3 && !this.video.seeking;
+    if (!this.started) return;
     // A suspended page ticks late; what it slept through was not watched.
-    if (this.started && moving) this.watched += Math.min(past, 1500);
+    const passed = Math.min(past, 1500);
+    if (moving) this.watched += passed;
+    const starved = !this.video.paused && !this.video.seeking && this.video.readyState < 3;
+    this.quality.tick(passed, moving, starved);
   }
 
   private leave(): void {
-    if (this.started && !this.video.paused) this.say('heartbeat');
+    if (this.started && !this.video.paused) {
+      this.beats = 0;
+      this.say('heartbeat');
+    }
     this.outbox.last();
   }
 
@@ -229,6 +259,18 @@ export class Plays {
     };
     if (startup !== undefined) event.startup_ms = startup;
     if (this.stalls) event.stalls = this.stalls;
+    const state = this.worthTelling(kind);
+    if (state) {
+      const { item, live, buffered_ms: bufferedMs } = event;
+      event.cmcd = this.quality.text(state, { play: this.playId, item, live, bufferedMs });
+    }
     this.outbox.add(event);
+  }
+
+  /** CMCD goes along with changes of state, and twice a minute in between. */
+  private worthTelling(kind: PlayKind): State | null {
+    if (kind === 'heartbeat') return this.beats++ % QUALITY_EVERY ? null : 'p';
+    const states: Partial<Record<PlayKind, State>> = { start: 'p', stall: 'r', pause: 'a', end: 'e' };
+    return states[kind] ?? null;
   }
 }

@@ -1,0 +1,5 @@
+// Searching, for anyone.
+
+import { wireSuggest } from './lib/suggest';
+
+wireSuggest();

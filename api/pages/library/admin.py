@@ -1,0 +1,238 @@
+"""What waits for review, who did what, and where records are handed on to."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from api.pages.library import cards
+from api.pages.library.ask import Choice
+from api.pages.library.record import label_of
+from api.pages.library.view import AuditRow, Fact, Waiting
+from api.rights import may
+from api.sentences import sentence
+from catalog.audit import Actor
+from catalog.centres import within
+from catalog.models import AuditEntry, Broadcast, Centre, Resource, User
+from catalog.records import kinds
+from catalog.records.reach import resources_of
+from catalog.records.review import may_decide
+from catalog.records.states import REVIEW_STATES, step_of
+
+QUEUE_MAX: Final = 200
+AUDIT_PAGE: Final = 50
+
+ACTIONS: Final = {
+    "resource.create": "登记资源",
+    "resource.change": "修改资源",
+    "resource.submit": "送审",
+    "resource.withdraw": "撤下",
+    "resource.restore": "恢复",
+    "review.approve": "审核通过",
+    "review.return": "审核退回",
+    "takedown": "紧急下架",
+    "takedown.undo": "解除下架",
+    "genre.add": "增加门类",
+    "genre.retire": "停用门类",
+    "sheet.import": "表格导入",
+    "package.make": "打交付包",
+    "webhook.add": "增加对接地址",
+    "webhook.change": "修改对接地址",
+    "webhook.remove": "删除对接地址",
+    "webhook.gone": "对接地址失效",
+    "plan.create": "新建方案",
+    "plan.change": "修改方案",
+    "plan.units": "修改方案单位",
+    "plan.targets": "修改方案指标",
+    "plan.withdraw": "撤下方案",
+    "plan.restore": "恢复方案",
+    "entry.set": "填报数值",
+    "entry.withdraw": "撤回填报",
+    "return.freeze": "上报定稿",
+    "return.bring_in": "导入往年数据",
+    "past_broadcast.set": "登记往年直播",
+    "outside.enter": "登记外部点击量",
+    "broadcast.create": "安排直播",
+    "broadcast.end": "结束直播",
+    "broadcast.key": "更换推流码",
+    "clip.make": "剪微视频",
+    "job.retry": "重做任务",
+    "job.cancel": "取消任务",
+    "user.create": "开账号",
+    "user.password": "改密码",
+    "user.disable": "停用账号",
+    "user.enable": "启用账号",
+    "token.create": "开接口凭证",
+    "token.revoke": "收回接口凭证",
+    "centre.create": "增加单位",
+    "centre.level": "改单位级别",
+    "centre.reviewers": "改审核人数",
+}
+"""Every code the audit log has (catalog.audit.note)."""
+OBJECTS: Final = {
+    "resource": "资源",
+    "broadcast": "直播",
+    "work": "作品",
+    "genre": "门类",
+    "plan": "方案",
+    "return": "上报",
+    "webhook": "对接地址",
+    "user": "账号",
+    "centre": "单位",
+    "token": "接口凭证",
+    "job": "任务",
+    "item": "直播或作品",
+    "past_broadcast": "往年直播",
+}
+ROLES: Final = {
+    "viewer": "观众",
+    "studio": "外包团队",
+    "staff": "工作人员",
+    "reviewer_1": "初审",
+    "reviewer_2": "复审",
+    "reviewer_3": "终审",
+    "supervisor": "上级督导",
+    "clerk": "统计员",
+    "admin": "管理员",
+}
+_DETAILS: Final = {
+    "why": "原因",
+    "step": "步骤",
+    "version": "版本",
+    "fields": "改了",
+    "round": "轮次",
+    "name": "名称",
+    "url": "地址",
+    "title": "名称",
+    "year": "年份",
+    "revision": "第几次",
+    "code": "指标",
+    "value": "数值",
+    "rows": "行数",
+    "made": "新登记",
+    "changed": "改动",
+}
+
+
+def waiting(session: Session, actor: Actor) -> tuple[Waiting, ...]:
+    """Records in review within reach: those that wait for this person first, oldest first."""
+    query = (
+        select(Resource)
+        .join(Centre, Centre.id == Resource.centre_id)
+        .where(Resource.state.in_(REVIEW_STATES), resources_of(actor))
+        .options(joinedload(Resource.centre))
+        .order_by(Resource.changed_at, Resource.id)
+        .limit(QUEUE_MAX)
+    )
+    found = list(session.scalars(query))
+    shown = cards.look_up(session, found)
+    senders = _names(session, {r.submitted_by for r in found if r.submitted_by})
+    judge = may(actor.role, "review.decide")
+    rows = []
+    for resource in found:
+        step = kinds.STEPS[step_of(resource.state)]
+        why = may_decide(session, actor, resource) if judge else "not_allowed"
+        facts: dict[str, str | int] = {"step": step, "people": resource.centre.reviewers}
+        rows.append(
+            Waiting(
+                card=cards.card(resource, shown),
+                step_name=step,
+                sent_by=senders.get(resource.submitted_by or "", ""),
+                sent_at=_sent_at(session, resource),
+                mine=why is None,
+                why_not=sentence(why, facts) if why and judge else "",
+            )
+        )
+    rows.sort(key=lambda row: not row.mine)
+    return tuple(rows)
+
+
+def _sent_at(session: Session, resource: Resource) -> dt.datetime | None:
+    return session.scalar(
+        select(AuditEntry.at)
+        .where(
+            AuditEntry.object_kind == "resource",
+            AuditEntry.object_id == resource.id,
+            AuditEntry.action == "resource.submit",
+        )
+        .order_by(AuditEntry.id.desc())
+        .limit(1)
+    )
+
+
+def _names(session: Session, ids: set[str]) -> dict[str, str]:
+    query = select(User.id, User.display_name).where(User.id.in_(ids))
+    return {row.id: row.display_name for row in session.execute(query)} if ids else {}
+
+
+# --- who did what ----------------------------------------------------------------------------
+
+
+def audit(
+    session: Session, actor: Actor, *, action: str, words: str, before: int | None
+) -> tuple[tuple[AuditRow, ...], int | None]:
+    """Entries of the actor's centres, the newest first, and where the next page begins."""
+    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(AUDIT_PAGE + 1)
+    if actor.centre_path is not None:
+        inside = select(Centre.id).where(within(actor.centre_path))
+        query = query.where(AuditEntry.centre_id.in_(inside))
+    if action in ACTIONS:
+        query = query.where(AuditEntry.action == action)
+    if words:
+        query = query.where(
+            AuditEntry.by_name.contains(words, autoescape=True) | (AuditEntry.object_id == words)
+        )
+    if before is not None:
+        query = query.where(AuditEntry.id < before)
+    found = list(session.scalars(query))
+    names = _object_names(session, found[:AUDIT_PAGE])
+    rows = tuple(_audit_row(row, names) for row in found[:AUDIT_PAGE])
+    return rows, rows[-1].id if len(found) > AUDIT_PAGE else None
+
+
+def _object_names(session: Session, rows: list[AuditEntry]) -> dict[str, str]:
+    ids = {kind: {r.object_id for r in rows if r.object_kind == kind} for kind in OBJECTS}
+    names: dict[str, str] = {}
+    for kind, table in (("resource", Resource), ("broadcast", Broadcast)):
+        if ids[kind]:
+            columns: Any = table
+            query = select(columns.id, columns.title).where(columns.id.in_(ids[kind]))
+            names |= {row.id: row.title for row in session.execute(query)}
+    return names
+
+
+def _audit_row(row: AuditEntry, names: dict[str, str]) -> AuditRow:
+    pages = {"resource": "/desk/library/", "broadcast": "/desk/b/"}
+    known = row.object_id in names
+    return AuditRow(
+        id=row.id,
+        at=row.at,
+        by=row.by_name,
+        role=ROLES.get(row.role, row.role),
+        action=ACTIONS.get(row.action, row.action),
+        what=OBJECTS.get(row.object_kind, row.object_kind),
+        object_name=names.get(row.object_id, row.object_id),
+        href=f"{pages[row.object_kind]}{row.object_id}" if known else "",
+        details=tuple(
+            Fact(_DETAILS[name], _plain(name, value))
+            for name, value in row.details.items()
+            if name in _DETAILS and value not in (None, "", [], {})
+        ),
+    )
+
+
+def _plain(name: str, value: Any) -> str:
+    if name == "fields":
+        return "、".join(dict.fromkeys(label_of(str(key)) for key in value))
+    if name == "step" and value in kinds.STEPS:
+        return kinds.STEPS[value]
+    if isinstance(value, list):
+        return "、".join(str(item) for item in value)
+    return str(value)[:300]
+
+
+def actions() -> tuple[Choice, ...]:
+    return tuple(Choice(code, name) for code, name in ACTIONS.items())

@@ -1,0 +1,69 @@
+"""Published records as anyone may see them, and who may have which file."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from api.pages.library import cards
+from api.pages.library.record import people, public_facts
+from api.pages.library.view import PublicChild, PublicRecord
+from api.pages.view import Gone
+from catalog.audit import Actor
+from catalog.errors import Missing
+from catalog.models import Resource
+from catalog.records.files import small_key
+from catalog.records.service import children, get, public
+
+_SMALL = "-small"
+
+
+def record(session: Session, resource_id: str) -> PublicRecord:
+    """A published record with what belongs to it. Raises Missing; Gone once it was withdrawn."""
+    try:
+        resource = public(session, resource_id)
+    except Missing:
+        known = session.get(Resource, resource_id)
+        if known is not None and known.state == "withdrawn" and known.first_published_at:
+            raise Gone from None
+        raise
+    kids = children(session, None, resource.id)
+    parent = session.get(Resource, resource.parent_id) if resource.parent_id else None
+    if parent is not None and parent.state != "published":
+        parent = None
+    shown = cards.look_up(session, [resource, *kids, *([parent] if parent else [])])
+    return PublicRecord(
+        card=cards.card(resource, shown, public=True),
+        media=cards.media(resource, shown),
+        facts=tuple(fact for fact in public_facts(resource, shown) if fact.value),
+        description=resource.description,
+        body=resource.body,
+        people=people(resource),
+        keywords=tuple(resource.keywords),
+        children=tuple(
+            PublicChild(
+                cards.card(kid, shown, public=True),
+                cards.media(kid, shown),
+                kid.description,
+            )
+            for kid in kids
+        ),
+        parent=cards.card(parent, shown, public=True) if parent else None,
+    )
+
+
+def file_of(session: Session, actor: Actor | None, resource_id: str, name: str) -> tuple[str, str]:
+    """Storage key and media type of a record's file: of a published one anyone's, else for those
+    who reach the record. Raises Missing, also for a checksum that is not its file's."""
+    small = name.endswith(_SMALL)
+    try:
+        resource = public(session, resource_id)
+    except Missing:
+        if actor is None:
+            raise
+        resource = get(session, actor, resource_id)
+    digest = name.removesuffix(_SMALL)
+    if not resource.storage_key or not resource.sha256 or digest != resource.sha256[:12]:
+        raise Missing("resource_unknown")
+    if small:
+        return small_key(resource.storage_key), "image/jpeg"
+    return resource.storage_key, resource.media_type

@@ -1,0 +1,1 @@
+"""The pages of plans and figures (指标): the matrix, plans, returns, and the minutes ledger."""

@@ -1,0 +1,1 @@
+"""Finding records: Chinese full text with facets, over every record of the catalogue."""

@@ -1,0 +1,1 @@
+"""What leaves the house: webhooks, harvests (OAI-PMH) and submission packages (BagIt)."""

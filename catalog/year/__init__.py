@@ -1,0 +1,1 @@
+"""A year of the ledger: its facts, loaded at once, and the sums over them."""
