@@ -124,6 +124,8 @@ class ClipAnswer(Answer):
 
 class BroadcastFull(BroadcastBrief):
     description: str
+    standing: str = Field(description="own, linked, reshown or test: how it counts.")
+    origin_id: str | None = Field(description="Of a linked or re-shown one: what it shows.")
     hls_url: str
     replay_hls_url: str | None = Field(description="From the first second; null before footage.")
     takes: list[TakeAnswer]
@@ -229,6 +231,8 @@ def full(session: Session, broadcast: Broadcast, at: Addresses) -> BroadcastFull
         _brief(broadcast, at)
         | {
             "description": broadcast.description,
+            "standing": broadcast.standing,
+            "origin_id": broadcast.origin_id,
             "hls_url": at.media(broadcast.media_token, "main.m3u8"),
             "replay_hls_url": replay,
             "takes": [_take(take, per_take[take.id]) for take in takes],

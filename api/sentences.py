@@ -27,6 +27,13 @@ SENTENCES: Final[dict[str, Entry]] = {
     "database_away": Entry(503, "数据库暂时连不上，正在自动恢复，请几秒后再试。"),
     # broadcasts, clips, jobs
     "broadcast_not_found": Entry(404, "没有找到这场直播，请检查编号。"),
+    "standing_unknown": Entry(
+        422, "没有这种计法：只有本馆一场、联动转播、重播展播和测试彩排四种。"
+    ),
+    "standing_origin_needed": Entry(422, "请填所转播（或重播）的那一场的编号，或它的观看地址。"),
+    "standing_origin_unknown": Entry(
+        422, "没有找到所转播（或重播）的那一场，请核对编号或观看地址。"
+    ),
     "clip_not_found": Entry(404, "没有找到这段微视频，请检查编号。"),
     "clip_range": Entry(422, "结束时间要晚于开始时间，并且都在录像之内。"),
     "clip_failed": Entry(500, "微视频没有做成：{reason}"),

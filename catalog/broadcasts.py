@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from catalog.models import Broadcast, Feed, Take
+from catalog.errors import Refused
+from catalog.models import STANDINGS, Broadcast, Feed, Take
 from infra.ids import hash_secret, public_id, secret_token
 from infra.jobs import enqueue
 
@@ -134,6 +135,29 @@ def create_broadcast(
     session.add_all([broadcast, feed])
     session.flush()
     return NewBroadcast(broadcast, feed, key)
+
+
+def set_standing(session: Session, broadcast_id: str, standing: str, origin: str = "") -> Broadcast:
+    """Say how a broadcast counts (see ``STANDINGS``). One that relays another or shows it again
+    names it, by id or by its watch address. Raises Refused."""
+    if standing not in STANDINGS:
+        raise Refused("standing_unknown")
+    broadcast = _lock(session, broadcast_id)
+    found: Broadcast | None = None
+    if standing in ("linked", "reshown"):
+        key = origin.strip().rstrip("/").rpartition("/")[2]
+        if not key:
+            raise Refused("standing_origin_needed")
+        found = session.get(Broadcast, key)
+        if found is not None and found.origin_id is not None:
+            # A relay of a relay shows the first one's pictures.
+            found = session.get(Broadcast, found.origin_id)
+        if found is None or found.id == broadcast.id or found.state == "cancelled":
+            raise Refused("standing_origin_unknown")
+    broadcast.standing = standing
+    broadcast.origin_id = found.id if found else None
+    session.flush()
+    return broadcast
 
 
 def rotate_key(session: Session, broadcast_id: str, *, feed_role: str = "main") -> str:

@@ -304,6 +304,22 @@ class Backend:
 
         return await self.run(work)
 
+    async def set_standing(
+        self, user: view.User, broadcast_id: str, standing: str, origin: str
+    ) -> FormErrors | None:
+        person = _allowed(user, "broadcast.make")
+
+        def work(session: Session) -> None:
+            found = _find(session, person, broadcast_id)
+            broadcasts.set_standing(session, found.id, standing, origin)
+            _note(session, person, "broadcast.standing", found)
+
+        try:
+            await self.run(work)
+        except Refused as error:
+            return FormErrors({"origin": sentence(error.code, error.facts)})
+        return None
+
     async def end_broadcast(self, user: view.User, broadcast_id: str) -> None:
         person = _allowed(user, "broadcast.end")
 

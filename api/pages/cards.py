@@ -302,7 +302,14 @@ def desk_page(
         clips=tuple(clip_card(work) for work in clips),
         jobs=tuple(job_row(row, now) for row in open_work),
         peak_viewers=counted.peak_viewers,
+        standing=broadcast.standing,
+        origin=_origin(session, broadcast),
     )
+
+
+def _origin(session: Session, broadcast: Broadcast) -> view.BroadcastCard | None:
+    found = session.get(Broadcast, broadcast.origin_id) if broadcast.origin_id else None
+    return broadcast_cards(session, [found])[found.id] if found else None
 
 
 def quality_view(session: Session, item_id: str) -> view.QualityView:

@@ -211,6 +211,8 @@ async def _desk_page(
     push: PushAddress | None = None,
     clip_form: dict[str, str] | None = None,
     clip_errors: FormErrors | None = None,
+    standing_form: dict[str, str] | None = None,
+    standing_errors: FormErrors | None = None,
     status: int = 200,
 ) -> Response:
     """The one screen of a broadcast; `push` is there only in the answer that made the key."""
@@ -224,6 +226,8 @@ async def _desk_page(
         "light": light(view.health, view.card.state, _say(request)),
         "clip_form": clip_form or {},
         "clip_errors": clip_errors or FormErrors(),
+        "standing_form": standing_form or {},
+        "standing_errors": standing_errors or FormErrors(),
     }
     return renderer.page(
         request, "desk_broadcast.html", data, user=user, status=status, private=True
@@ -268,6 +272,30 @@ def _running(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
         user = await staff(request, deps)
         push = await deps.rotate_key(user, broadcast_id)
         return await _desk_page(request, deps, renderer, user, broadcast_id, push=push)
+
+    @router.post("/desk/b/{broadcast_id}/standing")
+    async def standing(
+        request: Request,
+        broadcast_id: str,
+        standing: Annotated[str, Form()] = "own",
+        origin: Annotated[str, Form()] = "",
+    ) -> Response:
+        same_origin(request)
+        user = await staff(request, deps)
+        errors = await deps.set_standing(user, broadcast_id, standing, origin[:500])
+        if errors is None:
+            return RedirectResponse(f"/desk/b/{quote(broadcast_id)}#standing", status_code=303)
+        kept = {"standing": standing, "origin": origin}
+        return await _desk_page(
+            request,
+            deps,
+            renderer,
+            user,
+            broadcast_id,
+            standing_form=kept,
+            standing_errors=errors,
+            status=422,
+        )
 
     @router.post("/desk/b/{broadcast_id}/end")
     async def end(request: Request, broadcast_id: str) -> Response:

@@ -309,6 +309,10 @@ class DeskBroadcastView:
     jobs: tuple[JobRow, ...] = ()
     """The long work of this broadcast that has not finished, or has failed."""
     peak_viewers: int = 0
+    standing: str = "own"
+    """own, linked, reshown or test: how it counts."""
+    origin: BroadcastCard | None = None
+    """Of a linked or re-shown one: what it shows."""
 
 
 @dataclass(frozen=True)
@@ -415,6 +419,12 @@ class PageDeps(Protocol):
         ...
 
     async def rotate_key(self, user: User, broadcast_id: str) -> PushAddress: ...
+    async def set_standing(
+        self, user: User, broadcast_id: str, standing: str, origin: str
+    ) -> FormErrors | None:
+        """How it counts; `origin` is the id or watch address of what it shows."""
+        ...
+
     async def end_broadcast(self, user: User, broadcast_id: str) -> None:
         """Idempotent: ending what is over changes nothing."""
         ...

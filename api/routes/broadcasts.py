@@ -16,7 +16,7 @@ from api.present import Feed, read_feed, tell_ingest
 from api.public import PUBLIC_SECONDS, PublicState
 from catalog.accounts import Identity
 from catalog.audit import note
-from catalog.broadcasts import create_broadcast, end_broadcast, rotate_key
+from catalog.broadcasts import create_broadcast, end_broadcast, rotate_key, set_standing
 from catalog.models import Broadcast
 from catalog.records.reach import contract_of
 from infra.database import after_commit
@@ -37,6 +37,13 @@ class NewBroadcast(BaseModel):
     planned_at: AwareDatetime | None = None
     description: str = Field(default="", max_length=5000)
     contract: str = Field(default="", max_length=100, description="Of the studio that makes it.")
+
+
+class Standing(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    standing: Literal["own", "linked", "reshown", "test"]
+    origin: str = Field(default="", max_length=500, description="Id or watch address.")
 
 
 class BroadcastList(answers.Answer):
@@ -87,6 +94,17 @@ def listing(
 def show(broadcast_id: str, who: Sees, session: Db, parts: OurParts) -> answers.BroadcastFull:
     """State, takes, gaps, minutes and plays; right at any time, on air too."""
     return answers.full(session, in_reach(session, who, broadcast_id), parts.addresses())
+
+
+@router.put("/broadcasts/{broadcast_id}/standing")
+def standing(
+    broadcast_id: str, body: Standing, who: Makes, session: Db, parts: OurParts
+) -> answers.BroadcastFull:
+    """How it counts: one of this centre's own, a relay of another's, shown again, or a test."""
+    found = in_reach(session, who, broadcast_id)
+    set_standing(session, found.id, body.standing, body.origin)
+    _note(session, who, "broadcast.standing", found)
+    return answers.full(session, found, parts.addresses())
 
 
 @router.post("/broadcasts/{broadcast_id}/end")

@@ -206,6 +206,12 @@ class FakePages:
         self._card(broadcast_id)
         return PushAddress("rtmp://192.0.2.10:1935/live", KEY)
 
+    async def set_standing(
+        self, user: User, broadcast_id: str, standing: str, origin: str
+    ) -> FormErrors | None:
+        needs = standing in ("linked", "reshown") and not origin
+        return FormErrors({"origin": "请填所转播的那一场。"}) if needs else None
+
     async def end_broadcast(self, user: User, broadcast_id: str) -> None:
         self.set_state(broadcast_id, "ended")
 

@@ -58,6 +58,7 @@ ACTIONS: Final = {
     "broadcast.create": "安排直播",
     "broadcast.end": "结束直播",
     "broadcast.key": "更换推流码",
+    "broadcast.standing": "改怎么计数",
     "clip.make": "剪微视频",
     "job.retry": "重做任务",
     "job.cancel": "取消任务",
