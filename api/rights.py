@@ -66,6 +66,20 @@ RIGHTS: Final[dict[Action, frozenset[str]]] = {
 }
 
 
+ROLE_NAMES: Final = {
+    "viewer": "观众",
+    "studio": "外包团队",
+    "staff": "工作人员",
+    "reviewer_1": "初审",
+    "reviewer_2": "复审",
+    "reviewer_3": "终审",
+    "supervisor": "上级督导",
+    "clerk": "统计员",
+    "admin": "管理员",
+}
+"""What people call a role."""
+
+
 def may(role: str, action: Action) -> bool:
     """Whether a role may do that at all; where, the centre's subtree says."""
     return role in RIGHTS[action]

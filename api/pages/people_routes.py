@@ -15,23 +15,12 @@ from api.pages.backend import Backend, Person
 from api.pages.guard import same_origin, set_session, staff
 from api.pages.render import Renderer, translations, wishes
 from api.pages.view import FormErrors, NotAllowed, NotFound
-from api.rights import may
+from api.rights import ROLE_NAMES, may
 from api.sentences import sentence
 from catalog import accounts, audit, centres
 from catalog.errors import Missing, Refused
 from catalog.models import ROLES, Centre, User
 
-ROLE_NAMES: Final = {
-    "viewer": "观众",
-    "studio": "外包团队",
-    "staff": "工作人员",
-    "reviewer_1": "初审",
-    "reviewer_2": "复审",
-    "reviewer_3": "终审",
-    "supervisor": "上级督导",
-    "clerk": "统计员",
-    "admin": "管理员",
-}
 LEVEL_NAMES: Final = {
     "province": "省级",
     "prefecture": "州市级",

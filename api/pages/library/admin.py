@@ -12,7 +12,7 @@ from api.pages.library import cards
 from api.pages.library.ask import Choice
 from api.pages.library.record import label_of
 from api.pages.library.view import AuditRow, Fact, Waiting
-from api.rights import may
+from api.rights import ROLE_NAMES, may
 from api.sentences import sentence
 from catalog.audit import Actor
 from catalog.centres import within
@@ -87,17 +87,6 @@ OBJECTS: Final = {
     "job": "任务",
     "item": "直播或作品",
     "past_broadcast": "往年直播",
-}
-ROLES: Final = {
-    "viewer": "观众",
-    "studio": "外包团队",
-    "staff": "工作人员",
-    "reviewer_1": "初审",
-    "reviewer_2": "复审",
-    "reviewer_3": "终审",
-    "supervisor": "上级督导",
-    "clerk": "统计员",
-    "admin": "管理员",
 }
 _DETAILS: Final = {
     "why": "原因",
@@ -212,7 +201,7 @@ def _audit_row(row: AuditEntry, names: dict[str, str]) -> AuditRow:
         id=row.id,
         at=row.at,
         by=row.by_name,
-        role=ROLES.get(row.role, row.role),
+        role=ROLE_NAMES.get(row.role, row.role),
         action=ACTIONS.get(row.action, row.action),
         what=OBJECTS.get(row.object_kind, row.object_kind),
         object_name=names.get(row.object_id, row.object_id),
