@@ -14,6 +14,8 @@ HTTP ?= 127.0.0.1:8080
 RTMP ?= 0.0.0.0:1935
 # Words for pytest, e.g. make test T="tests/unit -k rtmp"
 T ?=
+FIRST := tests/unit tests/integration
+SECOND := tests/browser tests/system tests/faults
 
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
@@ -31,8 +33,17 @@ run: setup ## start Xitai on the kept folder DATA (default: data)
 demo: setup ## one broadcast from encoder to replay, on real footage, measured
 	exec $(PY) -m bench.demo
 
+# Two halves side by side: much of the second waits for real time to pass.
 test: setup test-tools ## the whole suite
+ifneq ($(strip $(T)),)
 	exec $(PY) -m pytest $(T)
+else
+	@log=$$(mktemp); failed=0; \
+	$(PY) -m pytest $(FIRST) >"$$log" 2>&1 & first=$$!; \
+	$(PY) -m pytest $(SECOND) || failed=1; \
+	wait $$first || failed=1; \
+	cat "$$log"; rm -f "$$log"; exit $$failed
+endif
 
 lint: setup ## style, formatting, directions of imports, what must not be committed
 	$(VENV)/bin/ruff check .

@@ -17,12 +17,14 @@ from infra.processes.up import child_environment, embedded_names, run_up
 from infra.settings import Settings
 
 MIGRATE = "migrate"
-INGEST, WEB, WORKER_LIVE, WORKER_WORK, BEAT = PARTS
+INGEST, WEB, WORKER_LIVE, WORKER_EDIT, WORKER_WORK, BEAT = PARTS
 
 STALL_SECONDS = 45.0
 
 # Order of the stop: no new work, encoders are told, what they sent is worked off, the face last.
-_STOP_STAGES = {BEAT: 0, INGEST: 0, WORKER_LIVE: 1, WORKER_WORK: 1, WEB: 2, MIGRATE: 3}
+_STOP_STAGES = {
+    BEAT: 0, INGEST: 0, WORKER_LIVE: 1, WORKER_EDIT: 1, WORKER_WORK: 1, WEB: 2, MIGRATE: 3
+}  # fmt: skip
 
 
 def run(settings: Settings) -> int:
@@ -67,6 +69,7 @@ def make_parts(settings: Settings) -> list[Part]:
             is_alive=http_answers(settings.http),
         ),
         make(WORKER_LIVE, needs, ("api.cli", "worker", "--part", "live"), 20.0),
+        make(WORKER_EDIT, needs, ("api.cli", "worker", "--part", "edit"), 20.0),
         make(WORKER_WORK, needs, ("api.cli", "worker", "--part", "work"), 20.0),
         make(BEAT, needs, ("api.cli", "beat"), 10.0),
     ]

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -48,7 +48,13 @@ class Finding:
     """What to do about it; empty when there is nothing to do."""
 
 
-def run_doctor(settings: Settings, lang: str = "zh", *, measure: bool = True) -> list[Finding]:
+More = Callable[[str], Iterable[Finding]]
+"""What another part of the house looks at, told in a language."""
+
+
+def run_doctor(
+    settings: Settings, lang: str = "zh", *, measure: bool = True, more: Sequence[More] = ()
+) -> list[Finding]:
     """Look at everything; takes some seconds, most of them for the measurement.
 
     ``lang``: "zh" or "en". Works whether or not the instance runs.
@@ -64,6 +70,8 @@ def run_doctor(settings: Settings, lang: str = "zh", *, measure: bool = True) ->
     findings += _database(settings, lang, running)
     findings += _redis(settings, lang, running)
     findings += _storage(settings, lang)
+    for look in more:
+        findings += look(lang)
     findings += _ffmpeg(settings, lang, measure)
     return findings
 
@@ -74,10 +82,15 @@ def is_well(findings: list[Finding]) -> bool:
 
 
 def tell_doctor(
-    settings: Settings, lang: str = "zh", *, as_json: bool = False, measure: bool = True
+    settings: Settings,
+    lang: str = "zh",
+    *,
+    as_json: bool = False,
+    measure: bool = True,
+    more: Sequence[More] = (),
 ) -> int:
     """Write what was found to stdout; the exit code: 1 if something is missing."""
-    findings = run_doctor(settings, lang, measure=measure)
+    findings = run_doctor(settings, lang, measure=measure, more=more)
     if as_json:
         whole = {"ok": is_well(findings), "findings": [asdict(finding) for finding in findings]}
         sys.stdout.write(json.dumps(whole, ensure_ascii=False, indent=2) + "\n")

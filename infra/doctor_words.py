@@ -73,6 +73,26 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
         "版本较旧：建议去掉 XITAI_FFMPEG，改用自带的 FFmpeg。",
         "That is an old one: remove XITAI_FFMPEG to use the one that comes with Xitai.",
     ),
+    "sandbox": (
+        "处理上传文件的程序已隔离：不能上网，只看得到自己的文件",
+        "Programs that touch uploads are confined: no network, only their own files",
+    ),
+    "sandbox.network": (
+        "处理上传文件的程序没能与网络隔离",
+        "Programs that touch uploads could not be cut off from the network",
+    ),
+    "sandbox.network.advice": (
+        "请允许 seccomp 或用户命名空间（容器里常被禁用）。",
+        "Allow seccomp or user namespaces, which containers often forbid.",
+    ),
+    "sandbox.files": (
+        "处理上传文件的程序能读到本机的其他文件",
+        "Programs that touch uploads can read other files of this machine",
+    ),
+    "sandbox.files.advice": (
+        "请用 Linux 5.13 以上的内核（启用 Landlock），或安装 bubblewrap。",
+        "Use Linux 5.13 or later with Landlock, or install bubblewrap.",
+    ),
     "speed": (
         "实测转码速度：1080p→720p 为实时的 {one} 倍，720p+480p 为 {two} 倍",
         "Measured: 1080p→720p at {one}× real time, 720p+480p at {two}×",

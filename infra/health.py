@@ -17,7 +17,7 @@ from infra.database import Database, DatabaseAway
 from infra.redis import RedisAway, alive_key, connect
 from infra.settings import Settings
 
-PARTS: Final = ("ingest", "web", "worker-live", "worker-work", "beat")
+PARTS: Final = ("ingest", "web", "worker-live", "worker-edit", "worker-work", "beat")
 """Parts that leave signs of life."""
 
 BEAT_SECONDS: Final = 5.0

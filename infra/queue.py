@@ -166,6 +166,12 @@ def queue_lengths(settings: Settings) -> Callable[[str], int]:
 # -- the worker
 
 
+def parts_of(queues: Sequence[str]) -> tuple[str, ...]:
+    """What a worker for these queues is to an instance (see ``infra.health.PARTS``)."""
+    parts = {"live": "worker-live", "edit": "worker-edit"}
+    return tuple(dict.fromkeys(parts.get(queue, "worker-work") for queue in queues))
+
+
 def run_worker(
     settings: Settings,
     queues: Sequence[str],
@@ -190,7 +196,7 @@ def run_worker(
         importlib.import_module(module)
     nudger = connect_queue(settings)
     app = make_celery(settings)
-    node = _Node(settings, nudger, name, tuple(queues), isolated=not threads)
+    node = _Node(settings, nudger, tuple(queues), isolated=not threads)
     app.task(node.look, name=LOOK, ignore_result=True)
     _connect_signals(node)
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
@@ -220,14 +226,12 @@ class _Node:
         self,
         settings: Settings,
         nudger: Nudger,
-        name: str,
         queues: tuple[str, ...],
         *,
         isolated: bool,
     ) -> None:
         self._settings = settings
         self._nudger = nudger
-        self._name = name
         self._queues = queues
         self._isolated = isolated
         self._lock = threading.Lock()
@@ -271,7 +275,8 @@ class _Node:
         # As Ctrl-C: Celery's own first answer to it is to drop what is running.
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
         threading.Thread(target=self._look_around, name="look-around", daemon=True).start()
-        start_keep_alive(self._settings, self._name)
+        for part in parts_of(self._queues):
+            start_keep_alive(self._settings, part)
 
     def _look_around(self) -> None:
         """At the start, look at once for jobs that are due or whose worker is gone: this worker

@@ -69,6 +69,19 @@ class Settings(BaseSettings):
     keep_shipped_logs_hours: int = Field(
         default=24, ge=0, description="How long a feed log stays here once storage has it."
     )
+    upload_max_bytes: int = Field(
+        default=200 * 10**9, ge=1, description="Largest recording that may be sent in."
+    )
+    upload_hours_max: int = Field(default=8, ge=1, le=100, description="Longest one, in hours.")
+    upload_open_max: int = Field(
+        default=100, ge=1, description="Uploads one person may have under way."
+    )
+    upload_days: int = Field(
+        default=7, ge=1, le=365, description="How long an unfinished upload waits to be resumed."
+    )
+    chunk_seconds: int = Field(
+        default=60, ge=2, le=3600, description="Least length of what one worker transcodes at once."
+    )
     admin_email: str | None = Field(
         default=None, description="Who answers for the shared catalogue; empty: postmaster@host."
     )
@@ -96,6 +109,11 @@ class Settings(BaseSettings):
     def feeds_dir(self) -> Path:
         """Feed logs of this node."""
         return self.data / "feeds"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Files on their way in, under names of our own."""
+        return self.data / "uploads"
 
     @property
     def run_dir(self) -> Path:

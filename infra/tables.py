@@ -87,9 +87,24 @@ class Job(Base):
     cancel_requested: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     progress_permille: Mapped[int | None] = mapped_column(Integer)
     note: Mapped[str] = mapped_column(String(200), server_default="")
+    pace: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    """[[seconds since 1970, permille], …]: the last minutes' progress (``infra.jobs.pace``)."""
     error_code: Mapped[str | None] = mapped_column(String(60))
     error: Mapped[str | None] = mapped_column(Text)
     result: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[dt.datetime | None]
     ended_at: Mapped[dt.datetime | None]
+
+
+class JobLine(Base):
+    """A line of a job's log, as people read it on the page of long work."""
+
+    __tablename__ = "job_lines"
+    __table_args__ = (Index("ix_job_lines_job", "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    attempt: Mapped[int] = mapped_column(Integer)
+    at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    text: Mapped[str] = mapped_column(String(500))

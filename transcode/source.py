@@ -56,3 +56,21 @@ class SourceInfo:
     first_shown_ms: int | None = None
     """When the first picture is shown, on the take's timeline: later than it is decoded when
     the encoder reorders frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file somebody sent, as probed. Ticks are 1/90 000 s on the file's own clock."""
+
+    container: str
+    """FFmpeg's name of its format, e.g. "mov,mp4,m4a,3gp,3g2,mj2"."""
+    start_ticks: int
+    duration_ticks: int
+    source: SourceInfo
+    """Its picture (there always is one) and first sound."""
+    video_index: int
+    """Number of the stream that is the picture; others (a cover, say) are left out."""
+    audio_index: int | None
+    rotation: int
+    """Degrees the picture is turned when it is shown, counter-clockwise: -90, 90, 180 …"""
+    streams: int

@@ -5,7 +5,11 @@ set -euo pipefail
 
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0
 packages=()
-for package in nginx-light libnginx-mod-rtmp wrk; do
+# Voices, tunes, speech and an applause for the galas of bench/acts.py: all free, 90 MB.
+sounds=(espeak-ng fluidsynth timgm6mb-soundfont openttd-openmsx planetblupi-music-midi
+    asterisk-moh-opsound-wav frozen-bubble-data fretsonfire-songs-sectoid
+    asterisk-core-sounds-{fr,es,ru,it}-gsm)
+for package in nginx-light libnginx-mod-rtmp wrk "${sounds[@]}"; do
     dpkg -s "$package" >/dev/null 2>&1 || packages+=("$package")
 done
 [ ${#packages[@]} -gt 0 ] || exit 0

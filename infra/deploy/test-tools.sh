@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what tests need besides Python: Chromium, GStreamer, a Chinese font, LibreOffice (opens
-# our Excel and Word files). Where that is not possible, the tests that need it skip and say so.
+# our Excel and Word files), espeak-ng (speaks between acts). Where that is not possible, the tests
+# that need it skip and say so.
 set -euo pipefail
 python=$1
 
@@ -14,6 +15,7 @@ have gst-launch-1.0 || packages+=(gstreamer1.0-tools)
 have gst-inspect-1.0 && gst-inspect-1.0 hlsdemux >/dev/null 2>&1 ||
     packages+=(gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
 have fc-list && [ -n "$(fc-list :lang=zh)" ] || packages+=(fontconfig fonts-noto-cjk)
+have espeak-ng || packages+=(espeak-ng)
 have soffice || packages+=(libreoffice-calc-nogui libreoffice-writer-nogui)
 
 if [ ${#packages[@]} -gt 0 ] && root_apt; then

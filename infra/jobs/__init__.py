@@ -5,11 +5,12 @@ from infra.jobs.handlers import (
     JobContext,
     JobFailed,
     JobHandover,
+    JobWaits,
     LeaseLost,
     job_handler,
 )
 from infra.jobs.nudge import Nudger, install_nudger, nudge
-from infra.jobs.rows import cancel, enqueue, try_again
+from infra.jobs.rows import cancel, enqueue, report, try_again, wake
 from infra.jobs.runner import JobRunner
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "JobFailed",
     "JobHandover",
     "JobRunner",
+    "JobWaits",
     "LeaseLost",
     "Nudger",
     "cancel",
@@ -25,5 +27,7 @@ __all__ = [
     "install_nudger",
     "job_handler",
     "nudge",
+    "report",
     "try_again",
+    "wake",
 ]

@@ -33,6 +33,15 @@ class JobHandover(Exception):
     and the attempt does not count."""
 
 
+class JobWaits(Exception):
+    """The rest is other jobs' work: put this one back, and look again in ``seconds`` at the
+    latest, sooner when somebody wakes it (``rows.wake``). The attempt does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class JobFailed(Exception):
     """The handler's verdict. ``code``: for programs; ``sentence``: one plain one, for people.
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from infra.database import DatabaseAway
 from infra.jobs.handlers import Handler, JobContext
+from infra.jobs.pace import noted
 from infra.jobs.rows import let_go, renew
 from infra.telemetry import get_logger
 
@@ -37,6 +38,7 @@ class LeaseKeeper:
         self._abandon = abandon
         self._finished = threading.Event()
         self._renewed_at = time.monotonic()
+        self._pace: list[list[float]] = []
         self._thread = threading.Thread(target=self._run, name=f"lease-{ctx.job_id}", daemon=True)
 
     def __enter__(self) -> LeaseKeeper:
@@ -63,6 +65,8 @@ class LeaseKeeper:
         ctx, handler = self._ctx, self._handler
         began = time.monotonic()
         progress_permille, note = ctx.take_report()
+        if progress_permille is not None:
+            self._pace = noted(self._pace, time.time(), progress_permille)
         try:
             with ctx.db.transaction() as session:
                 wished = renew(
@@ -71,6 +75,7 @@ class LeaseKeeper:
                     handler.lease_seconds,
                     progress_permille=progress_permille,
                     note=note,
+                    pace=self._pace if progress_permille is not None else None,
                 )
         except DatabaseAway as error:
             ctx.return_report(progress_permille, note)

@@ -18,7 +18,9 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from infra.database import after_commit
+from infra.jobs.log import say
 from infra.jobs.nudge import nudge
+from infra.jobs.pace import noted
 from infra.jobs.states import ENDED, OPEN, sources, target
 from infra.tables import Job
 
@@ -141,13 +143,43 @@ def try_again(session: Session, job_id: int) -> bool:
             error=None,
             progress_permille=None,
             note="",
+            pace=[],
             **_NO_LEASE,
         )
         .returning(Job.queue)
     )
     if queue is None:
         return False
+    say(session, job_id, 0, "重新排队")
     after_commit(session, partial(nudge, job_id, queue))
+    return True
+
+
+def wake(session: Session, job_id: int) -> None:
+    """A job that waits for others may look again now; one that is looking will look once more."""
+    found = session.execute(
+        sa.update(Job)
+        .where(Job.id == job_id, Job.state.in_(OPEN))
+        .values(not_before=_DB_NOW)
+        .returning(Job.queue, Job.state)
+    ).one_or_none()
+    if found is not None and found.state == "queued":
+        after_commit(session, partial(nudge, job_id, found.queue))
+
+
+def report(session: Session, job_id: int, *, at: float, permille: int, note: str) -> bool:
+    """Write down how far an open job is, for others who do its work. False: it is not open."""
+    job = session.scalars(
+        sa.select(Job).where(Job.id == job_id, Job.state.in_(OPEN)).with_for_update(),
+        execution_options={"populate_existing": True},
+    ).one_or_none()
+    if job is None or job.cancel_requested:
+        return False
+    job.pace = noted(job.pace, at, permille)
+    job.progress_permille = min(1000, max(0, permille))
+    if note != job.note:
+        job.note = note[:_NOTE_MAX]
+        say(session, job_id, job.attempt, job.note)
     return True
 
 
@@ -190,6 +222,8 @@ def claim(session: Session, job_id: int, owner: str, lease_seconds: float) -> Cl
     if row is None:
         return None
     kind, queue, args, attempt, max_attempts, broadcast_id, centre_id = row
+    if attempt > 1:
+        say(session, job_id, attempt, f"第 {attempt} 次开始")
     return Claim(job_id, kind, queue, args, owner, attempt, max_attempts, broadcast_id, centre_id)
 
 
@@ -200,6 +234,7 @@ def renew(
     *,
     progress_permille: int | None = None,
     note: str | None = None,
+    pace: list[list[float]] | None = None,
 ) -> bool | None:
     """Prolong the lease; whether a cancellation is wished. None: the job is no longer ours.
 
@@ -213,8 +248,13 @@ def renew(
     }
     if progress_permille is not None:
         values["progress_permille"] = progress_permille
+    if pace is not None:
+        values["pace"] = pace
     if note is not None:
         values["note"] = note[:_NOTE_MAX]
+        known = session.scalar(sa.select(Job.note).where(*_ours(held)))
+        if known is not None and known != values["note"]:
+            say(session, held.job_id, held.attempt, values["note"])
     return session.scalar(
         sa.update(Job).where(*_ours(held)).values(**values).returning(Job.cancel_requested)
     )
@@ -234,16 +274,19 @@ def complete(session: Session, held: Claim, result: dict[str, Any]) -> bool:
 
 def fail(session: Session, held: Claim, code: str, sentence: str) -> bool:
     """The job has failed for good."""
+    _tell(session, held, f"失败：{sentence}")
     return _finish(session, held, "fail", error_code=code[:60], error=sentence)
 
 
 def give_in(session: Session, held: Claim) -> bool:
     """The job has stopped because it was cancelled."""
+    _tell(session, held, "已取消")
     return _finish(session, held, "give in")
 
 
 def retry(session: Session, held: Claim, seconds: float, code: str, sentence: str) -> bool:
     """The attempt has failed; the next may begin in ``seconds``."""
+    _tell(session, held, f"第 {held.attempt} 次没有成功：{sentence}")
     return _requeue(
         session,
         held,
@@ -258,6 +301,13 @@ def hand_over(session: Session, held: Claim) -> bool:
     """Somebody else shall go on with it, at once; the attempt does not count."""
     attempts = sa.func.greatest(Job.attempt - 1, 0)
     return _requeue(session, held, "hand over", attempt=attempts, not_before=None)
+
+
+def wait(session: Session, held: Claim, seconds: float) -> bool:
+    """The rest is other jobs' work. Whoever has woken it meanwhile has set ``not_before``."""
+    later = sa.case((Job.not_before.is_(None), _DB_NOW + dt.timedelta(seconds=seconds)))
+    attempts = sa.func.greatest(Job.attempt - 1, 0)
+    return _requeue(session, held, "wait", attempt=attempts, not_before=later)
 
 
 def let_go(session: Session, held: Claim) -> bool:
@@ -344,6 +394,11 @@ def forget_old(session: Session, days: int, failed_days: int, limit: int) -> int
     )
     ids = sa.select(Job.id).where(old).limit(limit)
     return _update(session, sa.delete(Job).where(Job.id.in_(ids)))
+
+
+def _tell(session: Session, held: Claim, text: str) -> None:
+    if is_ours(session, held):
+        say(session, held.job_id, held.attempt, text)
 
 
 def _claimable() -> tuple[sa.ColumnElement[bool], ...]:

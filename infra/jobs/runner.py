@@ -20,6 +20,7 @@ from infra.jobs.handlers import (
     JobContext,
     JobFailed,
     JobHandover,
+    JobWaits,
     LeaseLost,
     handler_for,
 )
@@ -146,6 +147,12 @@ def _attempt(ctx: JobContext, handler: Handler) -> _Outcome:
     except (JobHandover, LeaseLost):
         # A lost lease that nobody has taken yet is handed over too; a taken one is not touched.
         return _Outcome("handed over", partial(rows.hand_over, held=held), nudge_in=0.0)
+    except JobWaits as waits:
+        return _Outcome(
+            "waiting",
+            partial(rows.wait, held=held, seconds=waits.seconds),
+            nudge_in=waits.seconds if waits.seconds <= _OWN_NUDGE_SECONDS else None,
+        )
     except JobFailed as verdict:
         log.warning("job failed", job=held.job_id, code=verdict.code, why=verdict.sentence)
         return _failure(held, handler, verdict)

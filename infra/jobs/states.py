@@ -11,6 +11,7 @@ TRANSITIONS: Final[dict[tuple[str, str], str]] = {
     ("running", "complete"): "done",
     ("running", "retry"): "queued",
     ("running", "hand over"): "queued",  # its worker stops; the attempt does not count
+    ("running", "wait"): "queued",  # for other jobs; the attempt does not count
     ("running", "fail"): "failed",
     ("running", "exhaust"): "failed",  # the lease of its last attempt has run out
     ("running", "cancel"): "running",  # a wish: the handler learns of it at its next heartbeat

@@ -173,7 +173,7 @@ class FolderStorage:
     def local_path(self, key: str) -> Path | None:
         return self._path(key)
 
-    def presign(self, key: str, seconds: int) -> str | None:
+    def presign(self, key: str, seconds: int, *, disposition: str = "") -> str | None:
         check_key(key)
         return None
 

@@ -92,8 +92,9 @@ class Storage(Protocol):
     def local_path(self, key: str) -> Path | None:
         """Where the bytes lie on this machine, whether or not the object exists (folder only)."""
 
-    def presign(self, key: str, seconds: int) -> str | None:
-        """A URL that reads the object without further credentials for a while (S3 only)."""
+    def presign(self, key: str, seconds: int, *, disposition: str = "") -> str | None:
+        """A URL that reads the object without further credentials for a while (S3 only), with
+        ``disposition`` as its Content-Disposition."""
 
     def sweep(self, older_than_seconds: float) -> int:
         """Drop what unfinished puts of killed processes left behind; how many."""

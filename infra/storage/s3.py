@@ -260,11 +260,12 @@ class S3Storage:
         check_key(key)
         return None
 
-    def presign(self, key: str, seconds: int) -> str | None:
+    def presign(self, key: str, seconds: int, *, disposition: str = "") -> str | None:
         # Signed here, without asking the server.
-        return self._signer.generate_presigned_url(
-            "get_object", {"Bucket": self._bucket, "Key": self._name(key)}, ExpiresIn=seconds
-        )
+        wanted = {"Bucket": self._bucket, "Key": self._name(key)}
+        if disposition:
+            wanted["ResponseContentDisposition"] = disposition
+        return self._signer.generate_presigned_url("get_object", wanted, ExpiresIn=seconds)
 
     # -- deleting
 

@@ -37,11 +37,16 @@ class FFmpegProcess:
     """One run of FFmpeg.
 
     ``arguments`` gets the descriptors of the named pipes and of the progress pipe and gives the
-    argv. Reports arrive as chunks of the pipe "progress".
+    argv. Reports arrive as chunks of the pipe "progress". ``stdin`` is a descriptor it reads from;
+    the caller closes its own copy.
     """
 
     def __init__(
-        self, arguments: Callable[[dict[str, int], int], list[str]], pipes: Sequence[str]
+        self,
+        arguments: Callable[[dict[str, int], int], list[str]],
+        pipes: Sequence[str],
+        *,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         self._selector = selectors.DefaultSelector()
         self._open: set[int] = set()
@@ -53,7 +58,7 @@ class FFmpegProcess:
             self.argv = arguments({name: writers[name] for name in pipes}, writers[_PROGRESS])
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 self.argv,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=list(writers.values()),

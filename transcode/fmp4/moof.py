@@ -1,9 +1,10 @@
-"""Reading a ``moof`` with its ``mdat``: one list of samples."""
+"""Reading a ``moof`` with its ``mdat``: one list of samples, or only where they lie."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from transcode.fmp4.boxes import Box, Fmp4Error, boxes, need
 from transcode.fmp4.model import NON_SYNC, Fragment, Sample
@@ -11,6 +12,19 @@ from transcode.fmp4.moov import TrackDefaults
 
 MAX_SAMPLES = 20_000
 """Samples in one fragment; FFmpeg cuts far sooner."""
+
+
+class SampleRange(NamedTuple):
+    """A sample without its bytes: ``size`` of them from ``offset`` on, counted from the first byte
+    of the ``moof``. The rest as in ``Sample``."""
+
+    track_id: int
+    dts: int
+    cts: int
+    duration: int
+    is_sync: bool
+    offset: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -32,34 +46,52 @@ def read_moof(
     """Samples of one fragment. Raises Fmp4Error.
 
     ``moof`` is the whole box, ``mdat`` the payload that follows after ``mdat_header`` bytes of
-    header; offsets in ``trun`` count from the first byte of the ``moof`` (default-base-is-moof).
+    header.
+    """
+    start = len(moof) + mdat_header
+    sequence, ranges = read_ranges(moof, start, tracks)
+    samples: list[Sample] = []
+    for track_id, dts, cts, duration, is_sync, offset, size in ranges:
+        at = offset - start
+        if at < 0 or at + size > len(mdat):
+            raise Fmp4Error(f"sample at {at}+{size} outside an mdat of {len(mdat)} bytes")
+        samples.append(Sample(track_id, dts, cts, duration, is_sync, mdat[at : at + size]))
+    return Fragment(sequence, samples)
+
+
+def read_ranges(
+    moof: bytes, start: int, tracks: dict[int, TrackDefaults]
+) -> tuple[int, list[SampleRange]]:
+    """The fragment's number and where its samples lie. Raises Fmp4Error.
+
+    Offsets in ``trun`` count from the first byte of the ``moof`` (default-base-is-moof); one that
+    says none begins at ``start``, where the payload of the ``mdat`` does.
     """
     try:
         root = need(moof, "moof")
         mfhd = need(moof, "mfhd", root.body, root.end)
         (sequence,) = struct.unpack_from(">I", moof, mfhd.body + 4)
-        samples: list[Sample] = []
-        start = len(moof) + mdat_header
+        ranges: list[SampleRange] = []
         for box in boxes(moof, root.body, root.end):
             if box.kind == b"traf":
-                _read_traf(moof, box, mdat, start, tracks, samples)
+                _read_traf(moof, box, start, tracks, ranges)
     except struct.error as error:
         raise Fmp4Error(f"moof too short: {error}") from error
-    return Fragment(sequence, samples)
+    return sequence, ranges
 
 
 def _read_traf(
     moof: bytes,
     traf: Box,
-    mdat: bytes,
-    mdat_start: int,
+    start: int,
     tracks: dict[int, TrackDefaults],
-    samples: list[Sample],
+    ranges: list[SampleRange],
 ) -> None:
     run: _TrackRun | None = None
     for box in boxes(moof, traf.body, traf.end):
         if box.kind == b"tfhd":
             run = _read_tfhd(moof, box, tracks)
+            run.offset = start
         elif run is None:
             raise Fmp4Error("traf does not begin with tfhd")
         elif box.kind == b"tfdt":
@@ -67,7 +99,7 @@ def _read_traf(
             form = ">q" if moof[box.body] else ">I"
             (run.dts,) = struct.unpack_from(form, moof, box.body + 4)
         elif box.kind == b"trun":
-            _read_trun(moof, box, mdat, mdat_start, run, samples)
+            _read_trun(moof, box, run, ranges)
 
 
 def _read_tfhd(moof: bytes, box: Box, tracks: dict[int, TrackDefaults]) -> _TrackRun:
@@ -88,23 +120,15 @@ def _read_tfhd(moof: bytes, box: Box, tracks: dict[int, TrackDefaults]) -> _Trac
     return _TrackRun(track_id, TrackDefaults(*values), 0, 0)
 
 
-def _read_trun(
-    moof: bytes,
-    box: Box,
-    mdat: bytes,
-    mdat_start: int,
-    run: _TrackRun,
-    samples: list[Sample],
-) -> None:
+def _read_trun(moof: bytes, box: Box, run: _TrackRun, ranges: list[SampleRange]) -> None:
     head, count = struct.unpack_from(">II", moof, box.body)
     flags, version = head & 0xFFFFFF, head >> 24
-    if count + len(samples) > MAX_SAMPLES:
-        raise Fmp4Error(f"fragment of {count + len(samples)} samples, limit {MAX_SAMPLES}")
+    if count + len(ranges) > MAX_SAMPLES:
+        raise Fmp4Error(f"fragment of {count + len(ranges)} samples, limit {MAX_SAMPLES}")
     at = box.body + 8
     if flags & 0x01:
-        (data_offset,) = struct.unpack_from(">i", moof, at)
+        (run.offset,) = struct.unpack_from(">i", moof, at)
         at += 4
-        run.offset = data_offset - mdat_start
     first_flags: int | None = None
     if flags & 0x04:
         (first_flags,) = struct.unpack_from(">I", moof, at)
@@ -121,18 +145,16 @@ def _read_trun(
         duration = given.get(0x100, default.duration)
         fallback = first_flags if index == 0 and first_flags is not None else default.flags
         sample_flags = given.get(0x400, fallback)
-        end = run.offset + size
-        if run.offset < 0 or end > len(mdat):
-            raise Fmp4Error(f"sample at {run.offset}+{size} outside an mdat of {len(mdat)} bytes")
-        samples.append(
-            Sample(
+        ranges.append(
+            SampleRange(
                 run.track_id,
                 run.dts,
                 given.get(0x800, 0),
                 duration,
                 not sample_flags & NON_SYNC,
-                mdat[run.offset : end],
+                run.offset,
+                size,
             )
         )
-        run.offset = end
+        run.offset += size
         run.dts += duration

@@ -22,7 +22,7 @@ def test_a_part_is_alive_while_it_says_so(
         return read_health(settings, database=database, client=redis_client)
 
     assert health() == {"postgres": OK, "redis": OK} | dict.fromkeys(
-        ("ingest", "web", "worker-live", "worker-work", "beat"), AWAY
+        ("ingest", "web", "worker-live", "worker-edit", "worker-work", "beat"), AWAY
     )
     sign = SignOfLife(settings, "beat")
     assert not sign()

@@ -603,7 +603,7 @@ class FarStorage(FolderStorage):
     def local_path(self, key: str) -> Path | None:
         return None
 
-    def presign(self, key: str, seconds: int) -> str | None:
+    def presign(self, key: str, seconds: int, *, disposition: str = "") -> str | None:
         return f"https://store.example/{key}?for={seconds}"
 
 
