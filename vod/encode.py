@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import ffmpeg
 
 from transcode.ffmpeg.process import FFmpegProcess
 from transcode.ffmpeg.progress import Progress, ProgressReader
-from transcode.sandbox import GLOBAL_LIMITS, Limits, launcher
+from transcode.sandbox import GLOBAL_LIMITS, Limits, launcher, view_of
 
 _LOOK_SECONDS: Final = 0.5
 _WORDS_MAX: Final = 1500
@@ -25,6 +26,10 @@ class EncodeError(Exception):
 
     def __init__(self, what: str, words: str = "") -> None:
         super().__init__(f"{what}: {words[-_WORDS_MAX:]}" if words else what)
+
+
+class EncodeHung(EncodeError):
+    """FFmpeg was killed because it took too long: another time it may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,14 @@ def run_ffmpeg(
     length_us: int = 0,
     beat: Beat = silent,
     limits: Limits | None = None,
+    reads: Iterable[Path] | None = None,
 ) -> None:
-    """Run an ffmpeg-python ``output`` graph to its end.
+    """Run an ffmpeg-python ``output`` graph to its end, without network, writing only in the
+    folders of its outputs.
 
     ``length_us`` of output is a share of 1. When ``beat`` raises (cancelled, lease lost), FFmpeg
-    is killed and the exception goes on. Raises EncodeError.
+    is killed and the exception goes on. ``reads``: give it, empty or not, for files as people
+    sent them: then FFmpeg sees its inputs and these alone. Raises EncodeError.
     """
     allowed = limits or Limits(cpu_seconds=int(patience.deadline) * 16)
 
@@ -61,7 +69,7 @@ def run_ffmpeg(
             "-progress", f"pipe:{progress_fd}", "-stats_period", "0.5",
         )  # fmt: skip
         argv: list[str] = ffmpeg.compile(graph, cmd=binary, overwrite_output=True)
-        return [*launcher(allowed), *argv]
+        return [*launcher(allowed, view_of(argv, reads)), *argv]
 
     with FFmpegProcess(arguments, ()) as process:
         _watch(process, patience, length_us, beat)
@@ -82,11 +90,11 @@ def _watch(process: FFmpegProcess, patience: Patience, length_us: int, beat: Bea
                 last = report
         now = time.monotonic()
         if now - process.started > patience.deadline:
-            raise EncodeError(
+            raise EncodeHung(
                 f"FFmpeg took longer than {patience.deadline:.0f} s", process.last_words
             )
         if now - moved > patience.stall:
-            raise EncodeError(
+            raise EncodeHung(
                 f"FFmpeg made no progress for {patience.stall:.0f} s", process.last_words
             )
         share = min(1.0, last.out_us / length_us) if last and length_us > 0 else None

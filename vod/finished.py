@@ -6,20 +6,24 @@ is shown at zero; each segment begins with a key frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import ffmpeg
 
 from catalog.models import TIMESCALE
 from transcode.fmp4 import model as fmp4
-from transcode.fmp4.boxes import FREE
-from transcode.fmp4.reader import FragmentReader
+from transcode.fmp4.boxes import FREE, Fmp4Error, box_header, need
+from transcode.fmp4.moof import read_ranges
+from transcode.fmp4.moov import read_moov
+from transcode.fmp4.reader import MAX_MOOF_BYTES, FragmentReader
 from transcode.fmp4.writer import TrackSamples, write_fragment, write_init
 from transcode.sandbox import input_limits
 from vod.footage import Step
+
+_BOX_HEAD: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,40 @@ class Finished:
     @property
     def average_bandwidth(self) -> int:
         return sum(s.size for s in self.segments) * 8 * TIMESCALE // max(1, self.duration)
+
+
+def read_back(path: Path, made: Finished, step: Step) -> list[int]:
+    """When the pictures (of sound alone: its frames) that really lie in the segments are shown,
+    in order; ticks. Only tables are read. Raises Fmp4Error, OSError."""
+    moov = need(made.init, "moov")
+    tracks, defaults = read_moov(made.init[moov.start : moov.end])
+    kinds = {track.kind: track for track in tracks}
+    main = kinds.get("video") or kinds["audio"]
+    found: list[int] = []
+    with path.open("rb") as file:
+        for segment in made.segments:
+            for moof in _moofs(file, segment):
+                found += [
+                    (row.dts + row.cts) * TIMESCALE // main.timescale
+                    for row in read_ranges(moof, len(moof) + 8, defaults)[1]
+                    if row.track_id == main.track_id
+                ]
+            step()
+    return sorted(found)
+
+
+def _moofs(file: IO[bytes], segment: FinishedSegment) -> Iterator[bytes]:
+    at, end = segment.offset, segment.offset + segment.size
+    while at < end:
+        file.seek(at)
+        head = file.read(_BOX_HEAD)
+        header = box_header(head, 0, len(head))
+        if header is None or at + header[2] > end:
+            raise Fmp4Error(f"no whole box at byte {at}")
+        if header[0] == b"moof":
+            file.seek(at)
+            yield file.read(min(header[2], MAX_MOOF_BYTES))
+        at += header[2]
 
 
 def fragmented_output(source: Path, target: Path, *, video: bool) -> Any:

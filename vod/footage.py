@@ -74,9 +74,14 @@ def slots_around(session: Session, token: str, start: int, end: int) -> tuple[in
     return None if first is None or last is None else (max(0, first - 1), last + 1)
 
 
-def plan_parts(session: Session, token: str, kind: str, msns: Sequence[int]) -> list[Part]:
-    """The best footage of ``kind`` ("video": tallest rung first, slot by slot) for these slots."""
+def plan_parts(
+    session: Session, token: str, kind: str, msns: Sequence[int], *, smallest: bool = False
+) -> list[Part]:
+    """The best footage of ``kind`` ("video": tallest rung first, slot by slot) for these slots;
+    ``smallest``: the lowest rung first, for looking at rather than for keeping."""
     rungs = [r for r in renditions(session, token) if r.kind == kind]
+    if smallest:
+        rungs.reverse()
     if not rungs or not msns:
         return []
     rank = {rung.id: index for index, rung in enumerate(rungs)}
