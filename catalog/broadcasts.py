@@ -5,17 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final, Protocol
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import Refused
+from catalog.minutes import TICKS_A_MS
 from catalog.models import STANDINGS, Broadcast, Feed, Take
 from infra.ids import hash_secret, public_id, secret_token
 from infra.jobs import enqueue
 
 TITLE_MAX = 200
+PLANNED_MAX: Final = dt.timedelta(days=7)
+"""Nothing is on air for longer; a date further off is a slip of the pen."""
 CONTRACT_MAX = 100
 
 # A live job is restarted for as long as its broadcast lasts; the bound only stops a crash loop
@@ -77,6 +80,17 @@ class NewBroadcast:
     stream_key: str = field(repr=False)
 
 
+class Planned(Protocol):
+    """What decides whether a show fell short of its plan: a Broadcast, or a row with these."""
+
+    planned_at: Any
+    planned_end_at: Any
+    short_decided_at: Any
+    finalized_at: Any
+    mode: Any
+    standing: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Time between two takes in which nothing came in. Microseconds since 1970 UTC."""
@@ -111,6 +125,7 @@ def create_broadcast(
     mode: str = "live",
     description: str = "",
     planned_at: dt.datetime | None = None,
+    planned_end_at: dt.datetime | None = None,
     created_by: str | None = None,
     contract: str = "",
 ) -> NewBroadcast:
@@ -118,6 +133,8 @@ def create_broadcast(
     makes it."""
     if mode not in ("live", "recorded"):
         raise BroadcastError("mode_unknown", "类型只能是直播（live）或录播（recorded）。")
+    if planned_end_at is not None:
+        _check_plan(planned_at, planned_end_at)
     broadcast = Broadcast(
         id=public_id(),
         centre_id=centre_id,
@@ -126,6 +143,7 @@ def create_broadcast(
         mode=mode,
         state="ready",
         planned_at=planned_at,
+        planned_end_at=planned_end_at,
         media_token=secret_token(),
         contract=contract.strip()[:CONTRACT_MAX],
         created_by=created_by,
@@ -137,9 +155,37 @@ def create_broadcast(
     return NewBroadcast(broadcast, feed, key)
 
 
+def _check_plan(start: dt.datetime | None, end: dt.datetime) -> None:
+    if start is None:
+        raise BroadcastError("planned_end_alone", "填了结束时间，也请填上开演时间。")
+    if end <= start:
+        raise BroadcastError("planned_end_early", "结束时间要晚于开演时间。")
+    if end - start > PLANNED_MAX:
+        raise BroadcastError(
+            "planned_end_late", f"一场最长 {PLANNED_MAX.days} 天，请检查结束时间的日期。"
+        )
+
+
+def planned_ticks(broadcast: Planned) -> int:
+    """How long a live show was to last, where that decides whether it was live enough to be one:
+    on for less than half of it, somebody has to say. 0: not planned, not live, or said."""
+    start, end = broadcast.planned_at, broadcast.planned_end_at
+    if start is None or end is None or broadcast.short_decided_at is not None:
+        return 0
+    if broadcast.mode != "live" or broadcast.standing != "own" or broadcast.finalized_at is None:
+        return 0
+    return int((end - start) / dt.timedelta(milliseconds=1)) * TICKS_A_MS
+
+
+def fell_short(planned: int, aired: int) -> bool:
+    """Live for less than half of the planned time (COUNTING: flagged for a decision). Ticks."""
+    return 2 * aired < planned
+
+
 def set_standing(session: Session, broadcast_id: str, standing: str, origin: str = "") -> Broadcast:
     """Say how a broadcast counts (see ``STANDINGS``). One that relays another or shows it again
-    names it, by id or by its watch address. Raises Refused."""
+    names it, by id or by its watch address. Said after the end, it also decides about one that
+    fell short of its plan. Raises Refused."""
     if standing not in STANDINGS:
         raise Refused("standing_unknown")
     broadcast = _lock(session, broadcast_id)
@@ -156,6 +202,8 @@ def set_standing(session: Session, broadcast_id: str, standing: str, origin: str
             raise Refused("standing_origin_unknown")
     broadcast.standing = standing
     broadcast.origin_id = found.id if found else None
+    if broadcast.finalized_at is not None:
+        broadcast.short_decided_at = func.now()
     session.flush()
     return broadcast
 

@@ -16,8 +16,17 @@ from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, func, litera
 from sqlalchemy.orm import Session
 
 from catalog.clock import china_date
-from catalog.minutes import TICKS_A_MS, Intervals, by_timeline, footage_ticks, rows_of
-from catalog.models import AirItem, Broadcast, Feed, Resource, Run, Take, Work
+from catalog.lineage import roots
+from catalog.minutes import (
+    TICKS_A_MS,
+    Intervals,
+    by_timeline,
+    footage_ticks,
+    rows_of,
+    together,
+)
+from catalog.models import AirItem, Broadcast, Feed, Resource, Run, Take, Upload, Work
+from catalog.pieces import asked
 from catalog.records.service import register
 from infra.ids import public_id
 
@@ -27,6 +36,11 @@ Footage = dict[str, Intervals]
 def timeline_of(take_id: str) -> str:
     """Name of a take's own clock in interval rows."""
     return f"take:{take_id}"
+
+
+def timeline_of_upload(work_id: str) -> str:
+    """Name of an uploaded original's clock in interval rows."""
+    return f"upload:{work_id}"
 
 
 def event_date(broadcast: Broadcast) -> dt.date:
@@ -135,19 +149,34 @@ def take_ticks(take: Take, shown_end: int = 0) -> tuple[int, int]:
     return take.first_ms * TICKS_A_MS, max(end * TICKS_A_MS, shown_end)
 
 
+def uploaded_footage(
+    session: Session, work_id: str, token: str, *, ticks: tuple[int, int] | None = None
+) -> Footage:
+    """What stands on the air list of an uploaded work, on its original's own clock."""
+    query = select(AirItem.start_ticks, AirItem.duration_ticks).where(
+        AirItem.token == token, AirItem.source == "feed", AirItem.gap.is_(False)
+    )
+    first, last = ticks or (0, None)
+    query = query.where(AirItem.start_ticks + AirItem.duration_ticks > first)
+    if last is not None:
+        query = query.where(AirItem.start_ticks < last)
+    clock = timeline_of_upload(work_id)
+    rows = [(a, a + length) for a, length in session.execute(query)]
+    return by_timeline((clock, max(a, first), b if last is None else min(b, last)) for a, b in rows)
+
+
 def clip_footage(session: Session, work: Work) -> Footage:
-    """The footage a clip shows: its edit list, followed back to the takes."""
-    rows: list[tuple[str, int, int]] = []
-    for source, start, end in work.edit_list:
-        broadcast = session.get(Broadcast, source)
-        if broadcast is None:
-            # A clip of a clip: its footage is the part of the other work's that it shows. Until
-            # works can be cut again there is none, and footage is never invented.
-            continue
-        token = broadcast.media_token
-        part = aired_footage(session, [token], ticks=(int(start), int(end))).get(token, {})
-        rows.extend((t, a, b) for t, found in part.items() for a, b in found)
-    return by_timeline(rows)
+    """The footage a clip shows: its edit list, followed through other works back to the takes and
+    the uploaded originals. What is not on their air lists is no footage."""
+    parts: list[Footage] = []
+    for root in roots(session, asked(work.edit_list)):
+        ticks = (root.start, root.end)
+        if root.upload_id is None:
+            found = aired_footage(session, [root.token], ticks=ticks)
+            parts.append(found.get(root.token, {}))
+        else:
+            parts.append(uploaded_footage(session, root.upload_id, root.token, ticks=ticks))
+    return together(*parts)
 
 
 # --- rows ------------------------------------------------------------------------------------
@@ -256,8 +285,67 @@ def register_clip(session: Session, work: Work) -> Resource | None:
             "event_date": china_date(work.published_at or work.created_at),
             "lineage": _sources(session, work),
             "created_by": work.created_by,
-            **(_of(broadcast) if broadcast else {"centre_id": work.centre_id}),
+            **(
+                _of(broadcast)
+                if broadcast
+                else {"centre_id": work.centre_id, "contract": work.contract}
+            ),
         },
+    )
+
+
+def register_upload(session: Session, upload: Upload, work: Work) -> Resource:
+    """What a ready work of an upload is in the catalogue: the original as raw (素材), the work as
+    finished (成片). Both are the original's own clock, so neither counts twice beside the other or
+    a clip; a file that is known already is that one's footage."""
+    footage = _twin_of(session, upload) or [[timeline_of_upload(work.id), 0, work.duration_ticks]]
+    broadcast = session.get(Broadcast, upload.broadcast_id) if upload.broadcast_id else None
+    first = {
+        "event_date": event_date(broadcast) if broadcast else china_date(upload.created_at),
+        "created_by": upload.created_by,
+        "centre_id": upload.centre_id,
+        "broadcast_id": upload.broadcast_id,
+        "contract": upload.contract,
+    }
+    facts = {"duration_ticks": work.duration_ticks, "intervals": footage}
+    raw = register(
+        session,
+        "id",
+        # One original, one record: it goes by its upload's own id.
+        upload.id,
+        facts={**facts, "sha256": upload.sha256, "size_bytes": upload.size_bytes},
+        first={
+            **first,
+            "storage_key": work.master_key,
+            "kind": "raw",
+            "title": f"{work.title}（素材）"[-200:],
+            "technical": upload.technical,
+        },
+    )
+    upload.resource_id = raw.id
+    return register(
+        session,
+        "work_id",
+        work.id,
+        facts={**facts, "sha256": work.sha256, "size_bytes": work.size_bytes},
+        first={
+            **first,
+            "kind": "finished",
+            "origin": "original",
+            "title": work.title,
+            "lineage": [raw.id],
+        },
+    )
+
+
+def _twin_of(session: Session, upload: Upload) -> list[Any] | None:
+    """The footage of the first record of this very file, if there is one."""
+    return session.scalar(
+        select(Resource.intervals)
+        .where(Resource.sha256 == upload.sha256, func.jsonb_array_length(Resource.intervals) > 0)
+        .where(Resource.id != func.coalesce(upload.resource_id, ""))
+        .order_by(Resource.created_at, Resource.id)
+        .limit(1)
     )
 
 
@@ -273,6 +361,8 @@ def _of(broadcast: Broadcast) -> dict[str, Any]:
 def _sources(session: Session, work: Work) -> list[str]:
     """Ids of the records a clip was cut from, as far as they are registered."""
     names = [str(source) for source, _, _ in work.edit_list]
+    if work.form_of_id is not None:
+        names.append(work.form_of_id)
     query = (
         select(Resource.id)
         .join(Work, Work.id == Resource.work_id)

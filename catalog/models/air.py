@@ -55,6 +55,9 @@ class Broadcast(Base):
     mode: Mapped[str] = mapped_column(String(10), server_default="live")
     state: Mapped[str] = mapped_column(String(20), server_default="ready", index=True)
     planned_at: Mapped[dt.datetime | None] = mapped_column(index=True)
+    planned_end_at: Mapped[dt.datetime | None]
+    short_decided_at: Mapped[dt.datetime | None]
+    """When somebody said how one counts that was on for less than half of its planned time."""
     started_at: Mapped[dt.datetime | None] = mapped_column(index=True)
     ended_at: Mapped[dt.datetime | None]
     interrupted_at: Mapped[dt.datetime | None]

@@ -22,14 +22,27 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from catalog.models.people import Centre
 from infra.tables import Base, enum_check
 
+WORK_KINDS = ("recording", "upload", "clip")
+"""What is kept of a broadcast; a file brought in; a micro-video cut from either."""
+
+WORK_FORMS = ("wide", "vertical", "square")
+
 
 class Work(Base):
-    """A finished thing people watch: a broadcast's recording, a clip."""
+    """A finished thing people watch: a broadcast's recording, an uploaded one, a clip."""
 
     __tablename__ = "works"
     __table_args__ = (
-        enum_check("kind", ("recording", "clip"), "kind"),
+        enum_check("kind", WORK_KINDS, "kind"),
         enum_check("state", ("making", "ready", "failed", "withdrawn"), "state"),
+        enum_check("form", WORK_FORMS, "form"),
+        # What was made of this? (catalog.lineage)
+        Index(
+            "ix_works_edit_list",
+            "edit_list",
+            postgresql_using="gin",
+            postgresql_ops={"edit_list": "jsonb_path_ops"},
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -41,6 +54,17 @@ class Work(Base):
     media_token: Mapped[str] = mapped_column(String(32), unique=True)
     edit_list: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
     """[[source work or broadcast id, in ticks, out ticks], …]: where the footage comes from."""
+    form: Mapped[str] = mapped_column(String(10), server_default="wide")
+    """As it was shot, or reframed for phones: 9:16, 1:1."""
+    form_of_id: Mapped[str | None] = mapped_column(ForeignKey("works.id"), index=True)
+    """The work whose phone form this is; that one is kept beside it."""
+    contract: Mapped[str] = mapped_column(String(100), server_default="")
+    """The studio contract it was made under, where no broadcast says so."""
+    making: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    """How it is to be made (a form's texts, an upload's ladder), and what was done (frames copied,
+    frames encoded again and why)."""
+    master_key: Mapped[str | None] = mapped_column(Text)
+    """Of an upload: the original file, as it came."""
     duration_ticks: Mapped[int] = mapped_column(BigInteger, server_default="0")
     mp4_key: Mapped[str | None] = mapped_column(Text)
     poster_key: Mapped[str | None] = mapped_column(Text)

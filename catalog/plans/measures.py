@@ -107,7 +107,8 @@ def _broadcasts(query: Query, facts: Facts, switches: Switches) -> Iterator[Hit]
         elif show.standing == "reshown" and not reshown:
             yield _hit(show, 0, "展播、重播，不计场次")
         else:
-            yield _hit(show, 1, _MODES.get(mode, "展播、重播"))
+            note = _MODES.get(mode, "展播、重播")
+            yield _hit(show, 1, f"{note}；{show.short}" if show.short else note)
 
 
 def _linked(_query: Query, facts: Facts, _switches: Switches) -> Iterator[Hit]:

@@ -47,6 +47,7 @@ class Fields(TypedDict, total=False):
     broadcast_id: str | None
     lineage: list[str]
     event_date: str
+    lessons_planned: int
     body: str
 
 
@@ -193,12 +194,15 @@ def _until(value: Any, today: dt.date) -> str | None:
     return None if value in (None, "") else _date(value).isoformat()
 
 
-def _position(value: Any, today: dt.date) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _Wrong("要填整数")
-    if not 0 <= value <= kinds.POSITION_MAX:
-        raise _Wrong(f"要在 0 到 {kinds.POSITION_MAX} 之间")
-    return value
+def _whole(most: int) -> Callable[..., int]:
+    def clean(value: Any, today: dt.date) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _Wrong("要填整数")
+        if not 0 <= value <= most:
+            raise _Wrong(f"要在 0 到 {most} 之间")
+        return value
+
+    return clean
 
 
 def _yes(value: Any, today: dt.date) -> bool:
@@ -223,10 +227,11 @@ FIELDS: Final[dict[str, Field]] = {
     "ledger": Field("图片归类", _choice(kinds.LEDGERS)),
     "confirmed": Field("已确认", _yes, seen=False),
     "parent_id": Field("所属课程或展览", _reference),
-    "position": Field("次序", _position, seen=False),
+    "position": Field("次序", _whole(kinds.POSITION_MAX), seen=False),
     "broadcast_id": Field("所属直播", _reference),
     "lineage": Field("由何而来", _listed(_key, kinds.LINEAGE_MAX)),
     "event_date": Field("日期", _past),
+    "lessons_planned": Field("计划章数", _whole(kinds.LESSONS_MAX)),
     "body": Field("正文", _text(kinds.BODY_MAX, lines=True)),
 }
 
@@ -259,6 +264,9 @@ def value_of(resource: Resource, name: str) -> Any:
     """A field of a record as plain JSON, as ``clean`` gives it."""
     if name == "confirmed":
         return resource.confirmed_at is not None
+    if name == "lessons_planned":
+        # Of a course: with how many lessons it is announced; 0: not said.
+        return (resource.technical or {}).get(name, 0)
     found = getattr(resource, name)
     return found.isoformat() if isinstance(found, dt.date) else found
 
@@ -267,6 +275,9 @@ def put(resource: Resource, name: str, value: Any, now: dt.datetime) -> None:
     """Set a field of a record from the form ``clean`` gives."""
     if name == "confirmed":
         resource.confirmed_at = now if value else None
+    elif name == "lessons_planned":
+        rest = {key: kept for key, kept in (resource.technical or {}).items() if key != name}
+        resource.technical = rest | ({name: value} if value else {})
     elif name in ("event_date", "licence_until"):
         setattr(resource, name, None if value is None else dt.date.fromisoformat(value))
     else:

@@ -11,11 +11,14 @@ from typing import Final, NamedTuple
 
 from catalog.errors import Refused
 from catalog.minutes import TICKS_A_MS
+from catalog.picture_hash import HASH_EDGE, phash
 from catalog.records.service import Media
 from infra.storage import Storage
 
 SMALL_EDGE: Final = 960
 """Longest edge of the picture a list shows."""
+LARGE_EDGE: Final = 2048
+"""Longest edge of the one a page shows alone, where the whole picture is larger than that."""
 PIXELS_MAX: Final = 100_000_000
 """A picture of more would need more memory to look at than a small machine has."""
 _HEAD: Final = 4096
@@ -77,6 +80,16 @@ def small_key(key: str) -> str:
     return f"{key.rpartition('.')[0]}-small.jpg"
 
 
+def large_key(key: str) -> str:
+    """Where the large picture of a photograph lies; see ``LARGE_EDGE``."""
+    return f"{key.rpartition('.')[0]}-large.jpg"
+
+
+def picture_key(digest: str, media_type: str) -> str:
+    """Where a picture lies that has this checksum."""
+    return f"files/{digest[:2]}/{digest}.{EXTENSIONS[media_type]}"
+
+
 def keep(storage: Storage, kind: str, path: Path) -> Media:
     """Put a file in storage under its own checksum. Raises Refused for what it is not.
 
@@ -94,16 +107,17 @@ def keep(storage: Storage, kind: str, path: Path) -> Media:
     if media_type not in kept.types:
         raise Refused("record_file_type", words=kept.words)
     digest = _sha256(path)
-    key = f"files/{digest[:2]}/{digest}.{EXTENSIONS[media_type]}"
+    key = picture_key(digest, media_type)
     technical: dict[str, int] = {}
     ticks = 0
+    seen = ""
     if kind == "image":
-        small, technical = _small(path)
+        small, technical, seen = _small(path)
         storage.put_bytes(small_key(key), small)
     elif kind == "audio":
         ticks = _ticks(path)
     storage.put_file(key, path)
-    return Media(key, media_type, size, digest, ticks, dict(technical))
+    return Media(key, media_type, size, digest, ticks, dict(technical), seen)
 
 
 def _sha256(path: Path) -> str:
@@ -114,8 +128,9 @@ def _sha256(path: Path) -> str:
     return total.hexdigest()
 
 
-def _small(path: Path) -> tuple[bytes, dict[str, int]]:
-    """A small JPEG of a picture, upright as cameras mean it, and the whole one's size."""
+def _small(path: Path) -> tuple[bytes, dict[str, int], str]:
+    """A small JPEG of a picture, upright as cameras mean it, the whole one's size, and its
+    perceptual hash."""
     # Not at the top: OpenCV takes a third of a second to load, and few requests need it.
     import cv2
     import numpy
@@ -137,7 +152,10 @@ def _small(path: Path) -> tuple[bytes, dict[str, int]]:
     good, small = cv2.imencode(".jpg", made, [cv2.IMWRITE_JPEG_QUALITY, 82])
     if not good:
         raise Refused("record_file_broken")
-    return small.tobytes(), {"width": width, "height": height}
+    grey = cv2.cvtColor(made, cv2.COLOR_BGR2GRAY)
+    square = cv2.resize(grey, (HASH_EDGE, HASH_EDGE), interpolation=cv2.INTER_AREA)
+    seen = phash(numpy.asarray(square, dtype=numpy.uint8))
+    return small.tobytes(), {"width": width, "height": height}, seen
 
 
 def _edges(path: Path) -> tuple[int, int]:

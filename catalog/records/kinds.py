@@ -99,6 +99,7 @@ PEOPLE_MAX: Final = 300
 PERSON_NAME_MAX: Final = 100
 LINEAGE_MAX: Final = 100
 POSITION_MAX: Final = 100_000
+LESSONS_MAX: Final = 1_000
 GENRE_NAME_MAX: Final = 40
 FIRST_YEAR: Final = 1900
 """Older than any recording: an earlier date is a slip of the pen."""

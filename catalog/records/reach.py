@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, false
+from sqlalchemy import ColumnElement, and_, false, func
 from sqlalchemy.orm import InstrumentedAttribute
 
 from catalog.audit import Actor
 from catalog.centres import within
-from catalog.models import Broadcast, Resource
+from catalog.models import Broadcast, Resource, Upload, Work
 
 
 def resources_of(actor: Actor) -> ColumnElement[bool]:
@@ -22,8 +22,17 @@ def broadcasts_of(actor: Actor) -> ColumnElement[bool]:
 
 def works_of(actor: Actor) -> ColumnElement[bool]:
     """Condition on ``Work`` joined with its ``Centre`` and, if it has one, its ``Broadcast``."""
-    # They differ from broadcasts only in whose centre is joined.
-    return broadcasts_of(actor)
+    # A clip of a broadcast is of its contract; an uploaded work says its own.
+    return _reach(
+        actor.centre_path,
+        contract_of(actor.role, actor.contract),
+        func.coalesce(Broadcast.contract, Work.contract),
+    )
+
+
+def uploads_of(actor: Actor) -> ColumnElement[bool]:
+    """Condition on ``Upload`` joined with its ``Centre``."""
+    return _reach(actor.centre_path, contract_of(actor.role, actor.contract), Upload.contract)
 
 
 def broadcasts_within(path: str | None, contract: str | None) -> ColumnElement[bool]:
@@ -37,7 +46,7 @@ def contract_of(role: str, contract: str) -> str | None:
 
 
 def _reach(
-    path: str | None, contract: str | None, column: InstrumentedAttribute[str]
+    path: str | None, contract: str | None, column: ColumnElement[str] | InstrumentedAttribute[str]
 ) -> ColumnElement[bool]:
     if contract is None:
         return within(path)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from sqlalchemy import Text, cast, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.orm import Session
 
 from catalog.audit import Actor, note
@@ -117,31 +117,40 @@ def decide(
 
 def may_decide(session: Session, actor: Actor, resource: Resource) -> str | None:
     """The code of why this person may not take the step this record waits for; None: they may."""
-    editor = session.scalar(
-        select(ResourceVersion.by_id)
-        .where(
-            ResourceVersion.resource_id == resource.id,
-            ResourceVersion.by_id.is_not(None),
-            # Whoever only changed what no reviewer judges did not write what is judged.
-            ResourceVersion.changes.op("-")(cast(_UNSEEN, ARRAY(Text))) != {},
+    return may_decide_all(session, actor, [resource])[resource.id]
+
+
+def may_decide_all(
+    session: Session, actor: Actor, resources: Sequence[Resource]
+) -> dict[str, str | None]:
+    """As ``may_decide``, of many records: id → code or None."""
+    ids = [resource.id for resource in resources]
+    editors = select(ResourceVersion.resource_id, ResourceVersion.by_id).where(
+        ResourceVersion.resource_id.in_(ids),
+        ResourceVersion.by_id.is_not(None),
+        # Whoever only changed what no reviewer judges did not write what is judged.
+        ResourceVersion.changes.op("-")(cast(_UNSEEN, ARRAY(Text))) != {},
+    )
+    editors = editors.ext(distinct_on(ResourceVersion.resource_id)).order_by(
+        ResourceVersion.resource_id, ResourceVersion.version.desc()
+    )
+    last = {row.resource_id: row.by_id for row in session.execute(editors)}
+    approvals = select(Review.resource_id, Review.round, Review.by_id).where(
+        Review.resource_id.in_(ids), Review.decision == "approve"
+    )
+    approved: dict[tuple[str, int], list[str]] = {}
+    for row in session.execute(approvals):
+        approved.setdefault((row.resource_id, row.round), []).append(row.by_id)
+    return {
+        resource.id: refusal(
+            actor,
+            step=step_of(resource.state),
+            people=_people(session, resource),
+            approved=approved.get((resource.id, resource.round), ()),
+            makers=(resource.submitted_by, last.get(resource.id)),
         )
-        .order_by(ResourceVersion.version.desc())
-        .limit(1)
-    )
-    approved = session.scalars(
-        select(Review.by_id).where(
-            Review.resource_id == resource.id,
-            Review.round == resource.round,
-            Review.decision == "approve",
-        )
-    )
-    return refusal(
-        actor,
-        step=step_of(resource.state),
-        people=_people(session, resource),
-        approved=approved,
-        makers=(resource.submitted_by, editor),
-    )
+        for resource in resources
+    }
 
 
 def reviews_of(session: Session, resource_id: str) -> list[Review]:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from catalog import pictures
 from catalog.audit import SYSTEM, Actor, note
 from catalog.clock import china_date
 from catalog.errors import Missing, Refused
@@ -71,6 +72,8 @@ class Media:
     sha256: str
     duration_ticks: int = 0
     technical: dict[str, Any] = field(default_factory=dict)
+    phash: str = ""
+    """Of a picture: what it is found again by (``catalog.picture_hash``)."""
 
 
 # --- finding ---------------------------------------------------------------------------------
@@ -227,6 +230,8 @@ def attach(
     resource = find(session, actor, resource_id, lock=True)
     if resource.work_id or resource.take_id:
         raise Refused("resource_has_footage")
+    if media.phash:
+        pictures.remember(session, resource.id, media.phash)
     facts = {name: getattr(media, name) for name in MEDIA_FIELDS}
     if measure_one(session, actor, resource, facts, now or dt.datetime.now(dt.UTC)):
         tell(session, resource, "resource.changed")
@@ -244,9 +249,9 @@ def register(
 ) -> Resource:
     """The record of a work or take, made or brought up to date by the system itself.
 
-    ``unique``: "work_id" or "take_id", whose id is ``key``. ``facts`` are measured and always
-    ours: footage, length, checksum. ``first`` is what a new record begins with; from then on
-    people have the word.
+    ``unique``: "work_id" or "take_id", whose id is ``key``, or "id" itself. ``facts`` are
+    measured and always ours: footage, length, checksum. ``first`` is what a new record begins
+    with; from then on people have the word.
     """
     now = now or dt.datetime.now(dt.UTC)
     column = getattr(Resource, unique)

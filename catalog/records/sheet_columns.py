@@ -237,6 +237,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("confirmed", 8, _yes, _read_yes, ("是", "否")),
     Column("parent_id", 16, _key, _read_key),
     Column("position", 7, _whole, _read_whole),
+    Column("lessons_planned", 9, _whole, _read_whole),
     Column("broadcast_id", 13, _key, _read_key),
     Column("lineage", 16, _listed, _read_listed),
     Column("body", 40, _text, _read_text),

@@ -56,7 +56,7 @@ TITLE: Final = next(column.heading for column in BY_HEADING.values() if column.n
 
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """Begins a .xls of before 2007, and any workbook with a password."""
-_BROKEN: Final = (
+BROKEN: Final = (
     InvalidFileException, zipfile.BadZipFile, zlib.error, ParseError, SyntaxError, EOFError,
     KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError, RuntimeError,
     NotImplementedError, AssertionError, OSError,
@@ -102,7 +102,7 @@ class Rows:
 def read(file: BinaryIO, genres: Mapping[str, str]) -> Rows:
     """The rows of a workbook; ``genres``: id → name. Raises Refused when the file as a whole
     cannot be used; nothing else, whatever the bytes."""
-    _judge(file)
+    judge(file)
     try:
         book = load_workbook(file, read_only=True, data_only=False, keep_links=False)
         try:
@@ -115,18 +115,18 @@ def read(file: BinaryIO, genres: Mapping[str, str]) -> Rows:
             book.close()
     except Refused:
         raise
-    except _BROKEN:
+    except BROKEN:
         raise Refused("sheet_broken") from None
 
 
-def _judge(file: BinaryIO) -> None:
+def judge(file: BinaryIO, *, most: int = FILE_MAX) -> None:
     """Refuse what is no workbook, or too big a one. Leaves the file at its start."""
     file.seek(0)
     head = file.read(8)
     size = file.seek(0, 2)
     file.seek(0)
-    if size > FILE_MAX:
-        raise Refused("sheet_large", most=FILE_MAX >> 20)
+    if size > most:
+        raise Refused("sheet_large", most=most >> 20)
     if head.startswith(_OLE):
         raise Refused("sheet_old")
     if not head.startswith(b"PK"):
@@ -134,7 +134,7 @@ def _judge(file: BinaryIO) -> None:
     try:
         with zipfile.ZipFile(file) as parts:
             entries = parts.infolist()
-    except _BROKEN:
+    except BROKEN:
         raise Refused("sheet_broken") from None
     names = {entry.filename for entry in entries}
     if "[Content_Types].xml" not in names or not any(n.startswith("xl/") for n in names):
@@ -149,7 +149,7 @@ def _judge(file: BinaryIO) -> None:
             for entry in parts.infolist():
                 with parts.open(entry) as part:
                     _check_prolog(part)
-    except _BROKEN:
+    except BROKEN:
         raise Refused("sheet_broken") from None
     file.seek(0)
 

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
+from catalog.lineage import sources
 from catalog.models import Broadcast, Work
 
 _CHANGED: Final = "xitai.sight"
@@ -40,7 +41,7 @@ def off_air(session: Session, tokens: Collection[str]) -> set[str]:
     live = select(Broadcast.media_token).where(
         Broadcast.media_token.in_(wanted), Broadcast.off_air_at.is_not(None)
     )
-    # A clip goes with the broadcast it was cut from, also one that is still being made.
+    # A clip goes with every broadcast it was cut from, also one that is still being made.
     works = (
         select(Work.media_token)
         .outerjoin(Broadcast, Broadcast.id == Work.broadcast_id)
@@ -49,4 +50,7 @@ def off_air(session: Session, tokens: Collection[str]) -> set[str]:
             (Work.state == "withdrawn") | Broadcast.off_air_at.is_not(None),
         )
     )
-    return set(session.scalars(union(live, works)))
+    made_of = sources(wanted)
+    cut = select(made_of.c.token).join(Broadcast, Broadcast.id == made_of.c.source)
+    cut = cut.where(Broadcast.off_air_at.is_not(None))
+    return set(session.scalars(union(live, works, cut)))

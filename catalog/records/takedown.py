@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from catalog.audit import Actor, note
 from catalog.errors import Missing, Refused
+from catalog.lineage import derived
 from catalog.models import AuditEntry, Broadcast, Centre, Resource, Work
 from catalog.records import sight
 from catalog.records.reach import broadcasts_of, works_of
@@ -46,9 +47,10 @@ def take_down(
         kind, key, centre_id = "broadcast", broadcast.id, broadcast.centre_id
     elif work_id is not None:
         work = _work(session, actor, work_id)
-        _work_down(session, work, why, now)
-        if work.state == "making":
-            work.state = "withdrawn"  # and so it will not be published when it is made
+        for shown in (work, *_made_of(session, [work.id])):
+            _work_down(session, shown, why, now)
+            if shown.state == "making":
+                shown.state = "withdrawn"  # and so it will not be published when it is made
         kind, key, centre_id = "work", work.id, work.centre_id
     else:
         resource = find(session, actor, key, lock=True)
@@ -88,9 +90,12 @@ def put_back(
         if work.state != "withdrawn":
             raise Refused("not_taken_down")
         record = _of_work(session, work)
+        since = record.withdrawn_at if record is not None else None
         if record is not None and record.state == "withdrawn":
             _restore(session, record, now)
         _work_up(session, work)
+        for made in _made_of(session, [work.id]):
+            _up_again(session, made, since, now)
         kind, key, centre_id = "work", work.id, work.centre_id
     else:
         resource = find(session, actor, key, lock=True)
@@ -152,9 +157,7 @@ def _broadcast_up(
     for resource in session.scalars(down.order_by(Resource.id).with_for_update()):
         restore_one(session, resource, now)
     for work in _works(session, broadcast):
-        record = _of_work(session, work)
-        if record is None or record.state != "withdrawn":
-            _work_up(session, work)
+        _up_again(session, work, since, now)
 
 
 def _relays(
@@ -194,6 +197,15 @@ def _work_down(session: Session, work: Work, why: str, now: dt.datetime) -> None
     sight.touch(session, work.media_token)
 
 
+def _up_again(session: Session, work: Work, since: dt.datetime | None, now: dt.datetime) -> None:
+    """Put a work back that went down with something else at ``since``, and no other."""
+    record = _of_work(session, work)
+    if record is not None and record.state == "withdrawn" and record.withdrawn_at == since:
+        restore_one(session, record, now)
+    if record is None or record.state != "withdrawn":
+        _work_up(session, work)
+
+
 def _work_up(session: Session, work: Work) -> None:
     if work.state == "withdrawn":
         # One taken down before it was made has nothing to show: its job is there to be retried.
@@ -202,7 +214,14 @@ def _work_up(session: Session, work: Work) -> None:
 
 
 def _works(session: Session, broadcast: Broadcast) -> list[Work]:
-    query = select(Work).where(Work.broadcast_id == broadcast.id)
+    own = session.scalars(select(Work.id).where(Work.broadcast_id == broadcast.id)).all()
+    ids = {*own, *derived(session, [broadcast.id, *own])}
+    query = select(Work).where(Work.id.in_(ids))
+    return list(session.scalars(query.order_by(Work.id).with_for_update()))
+
+
+def _made_of(session: Session, work_ids: list[str]) -> list[Work]:
+    query = select(Work).where(Work.id.in_(derived(session, work_ids)))
     return list(session.scalars(query.order_by(Work.id).with_for_update()))
 
 

@@ -32,6 +32,9 @@ def find(session: Session, actor: Actor, resource_id: str, *, lock: bool = False
         .where(Resource.id == resource_id, resources_of(actor))
     )
     if lock:
+        # The work first, as everywhere: two that lock both in another order could deadlock.
+        work = select(Work.id).join(Resource, Resource.work_id == Work.id)
+        session.execute(work.where(Resource.id == resource_id).with_for_update(of=Work))
         query = query.with_for_update(of=Resource)
     found = session.scalars(query, execution_options={"populate_existing": lock}).one_or_none()
     if found is None:
@@ -136,6 +139,8 @@ def put_all(
         differences.get(name, [None, None])[1] for name in ("ledger", "confirmed")
     ):
         raise wrong("ledger", "只有图片可以归类和确认")
+    if resource.kind != "course" and differences.get("lessons_planned", [None, None])[1]:
+        raise wrong("lessons_planned", "只有课程有章节")
     for name, (_, value) in differences.items():
         put(resource, name, value, now)
     return differences

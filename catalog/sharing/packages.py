@@ -34,7 +34,8 @@ class Packed:
     id: str
     kind: str
     title: str
-    broadcast_id: str | None
+    media_token: str | None
+    """Of a recording or an uploaded work, whose registered footage is joined."""
     take_id: str | None
     file_key: str | None
     """Of a file that is the master as it lies in storage: a clip's MP4, an image, a document."""
@@ -137,7 +138,7 @@ def _packed(resource: Resource, work: Work | None) -> Packed:
         id=resource.id,
         kind=resource.kind,
         title=resource.title,
-        broadcast_id=work.broadcast_id if work and work.kind == "recording" else None,
+        media_token=work.media_token if work and work.kind in ("recording", "upload") else None,
         take_id=resource.take_id,
         file_key=key,
         sha256=digest,

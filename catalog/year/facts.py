@@ -33,6 +33,8 @@ class Show(NamedTuple):
     original: Footage
     optimised: Footage
     raw: Footage
+    short: str = ""
+    """What a live one that fell short of its plan is asked about; empty: nothing."""
     images: int = 0
     """Of a past one, as the old return printed it."""
     clicks: int = 0

@@ -172,7 +172,7 @@ class FootageOf:
 
 def _own_clock(footage: Footage) -> str:
     """The clock of a file that is on no take's."""
-    return next((clock for clock in footage if clock.startswith("file:")), "")
+    return next((clock for clock in footage if clock.startswith(("file:", "upload:"))), "")
 
 
 def _laid_on(known: Footage, start: int, end: int, clock: str) -> Footage:

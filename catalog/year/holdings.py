@@ -8,7 +8,7 @@ from sqlalchemy import and_, case, extract, func, or_, select
 from sqlalchemy.orm import aliased
 
 from catalog.clock import CHINA, china_date
-from catalog.models import Broadcast, Centre, Resource, ResourceVersion
+from catalog.models import Broadcast, Centre, Resource, ResourceVersion, Work
 from catalog.year.facts import Course, Lesson, Piece, Record, Still
 from catalog.year.footage import INTERVALS, resource_footage
 from catalog.year.span import Span, any_of
@@ -40,6 +40,16 @@ _OF_NOTHING: Final = (
         Broadcast.id == Resource.broadcast_id,
         or_(Broadcast.standing == "test", Broadcast.state == "cancelled"),
     )
+    .correlate(Resource)
+    .exists()
+)
+
+# A phone form of a clip is that clip in another shape: one micro-video, not two.
+_FORM, _CLIP = aliased(Work), aliased(Resource)
+_A_FORM: Final = (
+    select(_FORM.id)
+    .join(_CLIP, _CLIP.work_id == _FORM.form_of_id)
+    .where(_FORM.id == Resource.work_id, _CLIP.withdrawn_at.is_(None))
     .correlate(Resource)
     .exists()
 )
@@ -85,7 +95,7 @@ def pieces(span: Span) -> tuple[Piece, ...]:
         Resource.centre_id,
         Resource.event_date,
     ).where(Resource.withdrawn_at.is_(None), Resource.duration_ticks > 0, _IS_A_PIECE)
-    query = query.where(~_counted_before(span), ~_OF_NOTHING)
+    query = query.where(~_counted_before(span), ~_OF_NOTHING, ~_A_FORM)
     return tuple(
         Piece(
             row.id,

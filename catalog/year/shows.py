@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from catalog.broadcasts import fell_short, planned_ticks
 from catalog.clock import china_date
+from catalog.minutes import Footage, footage_ticks, minutes_text
 from catalog.models import Broadcast, Centre, Feed, PastBroadcast, Take
 from catalog.plays import Counts, counts
 from catalog.resources import timeline_of
@@ -58,6 +61,9 @@ def _own_and_relayed(span: Span, with_footage: Container[str] | None) -> list[Sh
             Broadcast.origin_id,
             Broadcast.media_token,
             Broadcast.finalized_at,
+            Broadcast.planned_at,
+            Broadcast.planned_end_at,
+            Broadcast.short_decided_at,
             began.label("began"),
         )
         .join(Centre, Centre.id == Broadcast.centre_id)
@@ -74,7 +80,19 @@ def _own_and_relayed(span: Span, with_footage: Container[str] | None) -> list[Sh
         if row.standing == "own" and (with_footage is None or row.centre_id in with_footage)
     ]
     footage = FootageOf(span.session, wanted)
-    return [_show(row, footage) for row in rows]
+    planned = [row for row in rows if planned_ticks(row)]
+    aired = footage if with_footage is None else FootageOf(span.session, planned)
+    short = {row.id: _short(planned_ticks(row), aired.finished(row.id)) for row in planned}
+    return [_show(row, footage, short.get(row.id, "")) for row in rows]
+
+
+def _short(planned: int, aired: Footage) -> str:
+    ticks = footage_ticks(aired)
+    if not fell_short(planned, ticks):
+        return ""
+    return (
+        f"播出{minutes_text(ticks)}分钟，不到计划{minutes_text(planned)}分钟的一半，请定是否算直播"
+    )
 
 
 def _past(span: Span) -> list[Show]:
@@ -85,7 +103,7 @@ def _past(span: Span) -> list[Show]:
     return [_past_show(row) for row in span.session.scalars(query)]
 
 
-def _show(row: Any, footage: FootageOf) -> Show:
+def _show(row: Any, footage: FootageOf, short: str) -> Show:
     date = china_date(row.began)
     own = row.standing == "own"
     return Show(
@@ -101,6 +119,7 @@ def _show(row: Any, footage: FootageOf) -> Show:
         original=footage.of(row.id, "original"),
         optimised=footage.of(row.id, "optimised"),
         raw=footage.of(row.id, "raw"),
+        short=short,
     )
 
 
@@ -149,11 +168,12 @@ def clicks(session: Session, shows: Sequence[Show], until: dt.date) -> dict[str,
     found = counts(session, [*(show.id for show in ours), *reshown], until=until)
     for key, origin in reshown.items():
         if origin is not None and origin in found:
-            found[origin] = _add(found[origin], found[key])
+            found[origin] = added(found[origin], found[key])
     return found
 
 
-def _add(one: Counts, other: Counts) -> Counts:
+def added(one: Counts, other: Counts) -> Counts:
+    """Two items' figures as one's; devices may be the same and are counted twice then."""
     return replace(
         one,
         page_views=one.page_views + other.page_views,
@@ -162,4 +182,9 @@ def _add(one: Counts, other: Counts) -> Counts:
         devices=one.devices + other.devices,
         watched_ms=one.watched_ms + other.watched_ms,
         peak_viewers=max(one.peak_viewers, other.peak_viewers),
+        completed=one.completed + other.completed,
+        excluded={
+            why: dict(Counter(one.excluded.get(why, {})) + Counter(other.excluded.get(why, {})))
+            for why in one.excluded | other.excluded
+        },
     )

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from catalog.audit import SYSTEM, Actor
-from catalog.broadcasts import create_broadcast, end_broadcast
+from catalog.broadcasts import create_broadcast, end_broadcast, set_standing
 from catalog.centres import add_centre
 from catalog.errors import Missing, Refused
 from catalog.ledger import year_rows
@@ -171,6 +171,27 @@ def resource(session: Session, centre: Centre, key: str, kind: str, day: str, **
     fields: dict[str, Any] = {"first_published_at": at, "event_date": at.date(), "title": key}
     session.add(Resource(id=key, centre_id=centre.id, kind=kind, **(fields | more)))
     session.flush()
+
+
+@pytest.mark.parametrize(("minutes", "asked"), [(59, True), (60, False)])
+def test_a_show_live_for_less_than_half_its_plan_is_flagged(
+    session: Session, minutes: int, asked: bool
+) -> None:
+    began = dt.datetime.fromisoformat("2020-03-01T20:00+08:00")
+    root, _ = prefecture(session)
+    plan = load_template(session, SYSTEM, "chuxiong-2020", root)
+    planned = {"planned_at": began, "planned_end_at": began + dt.timedelta(hours=2)}
+    show = broadcast(session, root, minutes, "2020-03-01", **planned)
+
+    def notes() -> list[str]:
+        report = report_of(session, plan, root, 2020, cut_off=NEW_YEAR_2021)
+        live = next(one for one in of(report, root).lines if one.code == "cx.bxdwt.live")
+        return [row.note for row in live.evidence]
+
+    flag = f"直播；播出{minutes}分钟，不到计划120分钟的一半，请定是否算直播"
+    assert notes() == [flag if asked else "直播"]
+    set_standing(session, show.id, "own")
+    assert notes() == ["直播"], "somebody has said"
 
 
 def test_the_ledger_answers_and_linked_signals_are_one_in_the_roll_up(session: Session) -> None:

@@ -196,6 +196,13 @@ def test_lessons_stand_in_their_course(desk: Desk) -> None:
     with refused("resource_field"):
         make("image", title="图", parent_id=course.id)
     assert service.children(desk.session, desk.staff, course.id) == [first, second]
+    with refused("resource_field"):
+        make("lesson", title="三", lessons_planned=8)
+    service.change(desk.session, desk.staff, course.id, {"lessons_planned": 8})
+    assert course.technical == {"lessons_planned": 8}
+    assert service.history(desk.session, course.id)[0].changes == {"lessons_planned": [0, 8]}
+    service.change(desk.session, desk.staff, course.id, {"lessons_planned": 0})
+    assert course.technical == {}
     service.withdraw(desk.session, desk.staff, second.id, "重录")
     assert service.children(desk.session, desk.staff, course.id) == [first]
 

@@ -24,7 +24,7 @@ def test_the_words_cover_what_the_tables_hold() -> None:
     assert set(kinds.KINDS) == set(RESOURCE_KINDS)
     assert set(kinds.STATES) == set(RESOURCE_STATES)
     assert {state for state, _ in TRANSITIONS} == set(RESOURCE_STATES) == {*TRANSITIONS.values()}
-    columns = set(Resource.__table__.columns.keys()) | {"confirmed"}
+    columns = set(Resource.__table__.columns.keys()) | {"confirmed", "lessons_planned"}
     assert set(FIELDS) <= columns
 
 
