@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from api import jobs
+from api.making import made_line
 from catalog.broadcasts import NewBroadcast, gaps
 from catalog.clock import from_us
 from catalog.ledger import broadcast_minutes
 from catalog.minutes import seconds, total
 from catalog.models import Broadcast, Centre, Take, Work
+from catalog.pieces import asked
 from catalog.play_figures import DayFigures
 from catalog.plays import Counts, counts, watching_now
 from catalog.records.reach import broadcasts_within
@@ -61,6 +64,7 @@ class BroadcastBrief(Answer):
     centre: str
     contract: str = Field(description="The studio contract it is made under; empty: none.")
     planned_at: dt.datetime | None
+    planned_end_at: dt.datetime | None
     started_at: dt.datetime | None
     ended_at: dt.datetime | None
     off_air_at: dt.datetime | None = Field(
@@ -110,16 +114,34 @@ class PlaysAnswer(Played):
     watching_now: int
 
 
+class ClipPiece(Answer):
+    """A stretch of a source, in seconds of that source's timeline; ``out`` is not included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    source: str = Field(description="Id of a broadcast or a work.")
+    start: float = Field(alias="in")
+    stop: float = Field(alias="out")
+
+
 class ClipAnswer(Answer):
     id: str
     title: str
-    state: str
-    broadcast_id: str | None
+    state: str = Field(description="making, ready, failed or withdrawn.")
+    broadcast_id: str | None = Field(description="Null: it is of several, or of none.")
     watch_url: str
     hls_url: str | None
     mp4_url: str | None
     seconds: float | None
+    pieces: list[ClipPiece] = []
+    made: str = Field(default="", description="What was copied and what was encoded, in words.")
+    frames_copied: int | None = None
+    frames_encoded: int | None = None
     job_id: int | None = None
+    progress: float | None = Field(default=None, description="0 to 1, of its job.")
+    note: str = ""
+    error_code: str | None = None
+    error: str | None = None
 
 
 class BroadcastFull(BroadcastBrief):
@@ -161,6 +183,9 @@ class JobAnswer(Answer):
     title: str
     state: str
     progress: float | None = Field(description="0 to 1; null when it cannot be known.")
+    seconds_left: int | None = Field(
+        default=None, description="At the pace of the last minutes; null while it is too early."
+    )
     note: str
     attempt: int
     error_code: str | None
@@ -197,6 +222,7 @@ def _brief(broadcast: Broadcast, at: Addresses) -> dict[str, object]:
         "centre": broadcast.centre.name,
         "contract": broadcast.contract,
         "planned_at": utc(broadcast.planned_at),
+        "planned_end_at": utc(broadcast.planned_end_at),
         "started_at": utc(broadcast.started_at),
         "ended_at": utc(broadcast.ended_at),
         "off_air_at": utc(broadcast.off_air_at),
@@ -293,8 +319,15 @@ def played(found: Counts | DayFigures) -> dict[str, Any]:
     }
 
 
-def clip(work: Work, at: Addresses, *, job_id: int | None = None) -> ClipAnswer:
+def clip(work: Work, at: Addresses, *, job: Job | None = None) -> ClipAnswer:
     ready = work.state == "ready"
+    pieces = [
+        ClipPiece.model_validate(
+            {"source": piece.source, "in": seconds(piece.start), "out": seconds(piece.end)}
+        )
+        for piece in asked(work.edit_list)
+    ]
+    progress = job.progress_permille if job is not None else None
     return ClipAnswer(
         id=work.id,
         title=work.title,
@@ -304,7 +337,15 @@ def clip(work: Work, at: Addresses, *, job_id: int | None = None) -> ClipAnswer:
         hls_url=at.media(work.media_token, "main.m3u8") if ready else None,
         mp4_url=at.media(work.media_token, "download.mp4") if ready and work.mp4_key else None,
         seconds=seconds(work.duration_ticks) if ready else None,
-        job_id=job_id,
+        pieces=pieces,
+        made=made_line(work.making),
+        frames_copied=work.making.get("copied"),
+        frames_encoded=work.making.get("encoded"),
+        job_id=job.id if job else None,
+        progress=None if progress is None else progress / 1000,
+        note=job.note if job else "",
+        error_code=job.error_code if job else None,
+        error=job.error if job else None,
     )
 
 
@@ -316,6 +357,7 @@ def job(row: Job) -> JobAnswer:
         title=row.title,
         state=row.state,
         progress=None if row.progress_permille is None else row.progress_permille / 1000,
+        seconds_left=jobs.seconds_left(row, dt.datetime.now(dt.UTC)),
         note=row.note,
         attempt=row.attempt,
         error_code=row.error_code,

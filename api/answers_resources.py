@@ -51,6 +51,7 @@ class RecordFields(Input):
     broadcast_id: str | None = Field(default=None, max_length=100)
     lineage: list[str] | None = Field(default=None, max_length=1000)
     event_date: str | None = Field(default=None, max_length=20, description="2026-01-31")
+    lessons_planned: int | None = Field(default=None, description="Of a course; 0: not said.")
     body: str | None = Field(default=None, max_length=500_000)
 
     def given(self) -> dict[str, Any]:

@@ -11,22 +11,29 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors, health, oai
 from api.beacons import BeaconWriter
-from api.edge import Edge
-from api.edge_state import EdgeState
+from api.edge.app import Edge
+from api.edge.state import EdgeState
 from api.library import CatalogueLibrary
+from api.pages.acts.routes import acts_router
 from api.pages.backend import Backend, TruthAway
+from api.pages.forms.routes import forms_router
 from api.pages.library.routes import library_router
+from api.pages.outside_routes import outside_router
 from api.pages.people_routes import people_router
 from api.pages.routes import install_error_pages, page_router
+from api.pages.uploads.routes import uploads_router
 from api.parts import Parts
 from api.public import PublicState
 from api.routes import PREFIX, api_router
 from api.salts import DailySalt
 from api.shell import Shell
+from api.uploads.gate import UploadGate
+from api.uploads.names import PATH as UPLOADS
 from infra import metrics
 from infra.database import Database
 from infra.health import keep_alive
@@ -125,11 +132,17 @@ def make_faces(parts: Parts) -> FastAPI:
 
     app.state.forget_all = forget_all
     app.include_router(health.router)
+    app.state.uploads = gate = UploadGate(parts)
+    app.router.routes += [Route(UPLOADS, gate, include_in_schema=False), Mount(UPLOADS, gate)]
     app.include_router(api_router())
     app.include_router(oai.router)
     app.include_router(page_router(backend))
     app.include_router(people_router(backend))
+    app.include_router(outside_router(backend))
     app.include_router(library_router(backend))
+    app.include_router(uploads_router(backend))
+    app.include_router(acts_router(backend))
+    app.include_router(forms_router(backend))
     errors.install(app)
     install_error_pages(app, backend, machine_error=errors.http_problem)
     app.add_exception_handler(TruthAway, _page_without_truth)

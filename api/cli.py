@@ -13,14 +13,17 @@ from typing import Any
 
 import click
 
+from api.cli_clips import clip
 from api.cli_parts import data_option, http_option, json_option, rtmp_option
 from api.cli_parts import local as _local
 from api.cli_parts import settings as _settings
 from api.cli_parts import tell as _tell
 from api.cli_returns import plan, report, returns
+from api.cli_upload import upload
 
-PARTS = {"live": ("live",), "work": ("vod", "edit", "catalog")}
-"""Short names of the two workers an instance runs."""
+PARTS = {"live": ("live",), "edit": ("edit",), "work": ("vod", "catalog")}
+"""Short names of the workers an instance runs. What people wait for (edit) has its own: a long
+upload or an analysis holds up no clip."""
 
 # --- the tree of commands --------------------------------------------------------------------
 
@@ -68,13 +71,13 @@ def ingest() -> None:
 
 @cli.command()
 @data_option
-@click.option("--queues", metavar="NAME,…", help="Queues to work on: live, or vod,edit,catalog.")
+@click.option("--queues", metavar="NAME,…", help="Queues: live, or some of vod,edit,catalog.")
 @click.option("--part", type=click.Choice(sorted(PARTS)), help="Short for one set of queues.")
 @click.option("--slots", type=click.IntRange(1, 64), help="Jobs at a time.")
 def worker(queues: str | None, part: str | None, slots: int | None) -> None:
     """Run a worker alone."""
     from api.handlers import HANDLER_MODULES
-    from infra.queue import QUEUES, run_worker
+    from infra.queue import QUEUES, parts_of, run_worker
     from infra.telemetry import configure_logging
 
     if (queues is None) == (part is None):
@@ -83,9 +86,10 @@ def worker(queues: str | None, part: str | None, slots: int | None) -> None:
     if not wanted or set(wanted) - set(QUEUES) or ("live" in wanted and set(wanted) != {"live"}):
         raise click.UsageError(f"--queues is live, or some of {','.join(QUEUES[1:])}.")
     settings = _settings()
-    name = f"worker-{'live' if 'live' in wanted else 'work'}"
+    name = parts_of(wanted)[-1]
     configure_logging(settings, name)
-    sys.exit(run_worker(settings, wanted, name, HANDLER_MODULES[name], slots=slots))
+    modules = HANDLER_MODULES["worker-live" if "live" in wanted else "worker-work"]
+    sys.exit(run_worker(settings, wanted, name, modules, slots=slots))
 
 
 @cli.command()
@@ -112,8 +116,9 @@ def beat() -> None:
 def doctor(as_json: bool) -> None:
     """Say what is missing or weak on this machine, in plain words."""
     from infra.doctor import tell_doctor
+    from transcode.sandbox_check import sandbox_findings
 
-    sys.exit(tell_doctor(_settings(), as_json=as_json))
+    sys.exit(tell_doctor(_settings(), as_json=as_json, more=(sandbox_findings,)))
 
 
 # --- broadcasts ------------------------------------------------------------------------------
@@ -221,38 +226,7 @@ def broadcast_rotate_key(broadcast_id: str, as_json: bool) -> None:
     )
 
 
-# --- clips and exports -----------------------------------------------------------------------
-
-
-@cli.group()
-@data_option
-def clip() -> None:
-    """Cut micro-videos out of broadcasts."""
-
-
-@clip.command("create")
-@data_option
-@json_option
-@click.option("--broadcast", "broadcast_id", required=True, metavar="ID")
-@click.option("--in", "start", required=True, type=float, metavar="S", help="Seconds into it.")
-@click.option("--out", "stop", required=True, type=float, metavar="S", help="Seconds into it.")
-@click.option("--title", required=True)
-def clip_create(broadcast_id: str, start: float, stop: float, title: str, as_json: bool) -> None:
-    """Cut from --in to --out, to the frame, and wait until it is there."""
-
-    def progress(share: float | None, note: str) -> None:
-        click.echo(f"{'…' if share is None else f'{share:4.0%}'} {note}".rstrip(), err=True)
-
-    with _local() as local:
-        made = local.clip(broadcast_id, start, stop, title, progress)
-    _tell(
-        made,
-        as_json,
-        lambda: (
-            f"{made.title}  {made.id}  {made.seconds} 秒\n观看地址  {made.watch_url}\n"
-            f"下载地址  {made.mp4_url}"
-        ),
-    )
+# --- exports -----------------------------------------------------------------------------------
 
 
 @cli.group()
@@ -262,6 +236,8 @@ def export() -> None:
 
 
 export.add_command(report)
+cli.add_command(clip)
+cli.add_command(upload)
 cli.add_command(plan)
 cli.add_command(returns)
 

@@ -12,6 +12,11 @@ HANDLER_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "worker-work": (
         "vod.jobs",
         "vod.packages",
+        "vod.chunked.jobs",
+        "vod.acts.jobs",
+        "vod.intake_jobs",
+        "vod.forms.jobs",
+        "vod.stills.jobs",
         "catalog.play_jobs",
         "catalog.search.job",
         "catalog.sharing.jobs",
@@ -26,4 +31,5 @@ PERIODIC: Final = (
     Periodic("webhooks", "catalog", every_seconds=60.0),
     Periodic("sharing", "catalog", every_seconds=3600.0),
     Periodic("packages", "catalog", every_seconds=3600.0),
+    Periodic("uploads", "catalog", every_seconds=300.0),
 )

@@ -14,13 +14,13 @@ from typing import Final, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.edge_state import LibraryAway, LibraryEntry, MediaFile
-from catalog.models import Broadcast, InitSection, Rendition, Segment, Work
+from api.edge.library import LibraryAway, LibraryEntry, MediaFile
+from catalog.models import Broadcast, Extra, InitSection, Rendition, Segment, Work
 from catalog.records.sight import off_air
 from infra.database import Database, DatabaseAway
 from transcode.hls.replay import Replay
 from vod.posters import poster_key
-from vod.replay import head_from_catalogue, is_final, outline
+from vod.replay import Outline, head_from_catalogue, is_final, is_growing, outline
 from vod.shelf import ReplayShelf
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def _lookup(session: Session, token: str) -> LibraryEntry | None:
     whole = outline(session, token)
     replay = whole.replay() if whole else None
     if broadcast is None:
-        return LibraryEntry("ended", replay=replay, final=True) if replay else None
+        return _lookup_work(session, token, whole)
     if broadcast.state == "ready":
         return LibraryEntry("waiting")
     if broadcast.state == "cancelled":
@@ -95,18 +95,40 @@ def _lookup(session: Session, token: str) -> LibraryEntry | None:
     return LibraryEntry(state, head=head, replay=replay, final=final)
 
 
+def _lookup_work(session: Session, token: str, whole: Outline | None) -> LibraryEntry | None:
+    """A clip, or an uploaded work, which can be watched as far as it is made."""
+    if whole is not None:
+        return LibraryEntry("ended", replay=whole.replay(), final=whole.final)
+    work = session.scalars(select(Work).where(Work.media_token == token)).one_or_none()
+    return LibraryEntry("waiting") if work is not None and is_growing(work) else None
+
+
 def _whole_file(session: Session, token: str, name: str) -> MediaFile | None:
     work = session.scalars(
         select(Work).where(Work.media_token == token, Work.state == "ready")
     ).one_or_none()
     if name == "download.mp4":
         return MediaFile(work.mp4_key) if work and work.mp4_key else None
+    if name.startswith("storyboard"):
+        return _storyboard_file(session, token, name)
     if name != "poster.jpg":
         return None
     if work is not None and work.poster_key:
         return MediaFile(work.poster_key)
     known = session.scalar(select(Broadcast.id).where(Broadcast.media_token == token))
     return MediaFile(poster_key(token)) if known else None
+
+
+def _storyboard_file(session: Session, token: str, name: str) -> MediaFile | None:
+    board = session.get(Extra, (token, "storyboard"))
+    if board is None:
+        return None
+    key = f"{board.storage_key}/{name}"
+    if name.endswith(".vtt"):
+        # Never by a link to another place: pages read text of their own site only.
+        return MediaFile(key, 0, board.facts["vtt_bytes"])
+    number = int(name[len("storyboard-") : -len(".jpg")])
+    return MediaFile(key) if 0 < number <= board.facts["sheets"] else None
 
 
 def _rendition_file(session: Session, token: str, rendition: str, name: str) -> MediaFile | None:
@@ -126,7 +148,9 @@ def _rendition_file(session: Session, token: str, rendition: str, name: str) -> 
         found = session.get(Segment, (row.id, int(match["segment"])))
     if found is None:
         return None
-    if found.storage_key == row.compacted_key:
-        # Its bytes are a stretch of the joined file: old playlists may still name it alone.
+    within = found.byte_offset is not None if match["init"] else bool(found.byte_offset)
+    if within or found.storage_key == row.compacted_key:
+        # Its bytes are a stretch of a file: of one that was joined while old playlists still name
+        # it alone, or of a chunk's.
         return MediaFile(found.storage_key, found.byte_offset or 0, found.size_bytes)
     return MediaFile(found.storage_key)

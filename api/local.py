@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +22,11 @@ from catalog.audit import Actor, note
 from catalog.broadcasts import BroadcastError
 from catalog.centres import find_or_add, get_centre, home_centre
 from catalog.clock import china_date
-from catalog.errors import Refused
+from catalog.errors import Missing, Refused
 from catalog.models import Broadcast
 from infra.database import Database, DatabaseAway
 from infra.ids import hash_secret
-from infra.instance import http_url, load_instance, rtmp_url
+from infra.instance import http_url, load_instance, local_http_url, rtmp_url
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -163,34 +163,51 @@ class Local:
 
     def clip(
         self,
-        broadcast_id: str,
-        start: float,
-        stop: float,
-        title: str,
-        progress: Callable[[float | None, str], None],
+        pieces: Sequence[tuple[str, float, float]],
+        title: str | None,
+        progress: Callable[[float | None, str], None] | None,
+        broadcasts: Collection[str] = (),
     ) -> ClipAnswer:
-        """Ask for a clip and wait for it; ``progress`` is told when something changes."""
+        """Ask for a clip of (broadcast or work id, in, out) in seconds, and wait for it;
+        ``progress`` is told when something changes. Without one nothing is waited for.
+        ``broadcasts`` are ids that must be those of broadcasts."""
         from catalog.minutes import TICKS_A_SECOND
+        from catalog.programmes import find_programme
         from infra.queue import connect_queue
         from vod.clips import request_clip
 
-        if not 0 <= start < stop < 1e7:
+        if not all(0 <= start < stop < 1e7 for _, start, stop in pieces):
             raise self._fail("clip_range", sentence("clip_range", {}))
         connect_queue(self._settings)
         with self._transaction() as session:
+            for key in broadcasts:
+                self._find(session, key)
+            if title is None and pieces:
+                title = f"{find_programme(session, _HERE, pieces[0][0]).title[:180]} 选段"
             work, job = request_clip(
                 session,
-                broadcast_id=broadcast_id,
-                in_ticks=round(start * TICKS_A_SECOND),
-                out_ticks=round(stop * TICKS_A_SECOND),
-                title=title,
+                pieces=[
+                    (key, round(start * TICKS_A_SECOND), round(stop * TICKS_A_SECOND))
+                    for key, start, stop in pieces
+                ],
+                title=title or "",
                 created_by=None,
+                actor=_HERE,
             )
             note(session, _HERE, "clip.make", "work", work.id, centre_id=work.centre_id)
-        self._wait(job.id, progress)
+        if progress is not None:
+            self._wait(job.id, progress)
+        return self.show_clip(work.id)
+
+    def show_clip(self, clip_id: str) -> ClipAnswer:
+        from catalog.models import Work
+        from vod.clips import job_of
+
         with self._transaction() as session:
-            made = session.get_one(type(work), work.id, populate_existing=True)
-            return answers.clip(made, self._at, job_id=job.id)
+            work = session.get(Work, clip_id)
+            if work is None or work.kind != "clip":
+                raise Missing("clip_not_found")
+            return answers.clip(work, self._at, job=job_of(session, work))
 
     def _wait(self, job_id: int, progress: Callable[[float | None, str], None]) -> None:
         from infra.tables import Job
@@ -315,6 +332,25 @@ class Local:
                 "centre_id": reach.id if reach else None,
                 "expires_at": (now + dt.timedelta(days=days)).isoformat(),
             }
+
+    @contextmanager
+    def lent_token(self) -> Iterator[tuple[str, str]]:
+        """(address of the web face on this machine, a token that opens it): revoked at the end.
+
+        For what a command does through the web as everybody else, not straight on the rows.
+        """
+        from catalog.accounts import HANDLE, issue_token, revoke_token
+
+        now = dt.datetime.now(dt.UTC)
+        with self._transaction() as session:
+            token = issue_token(session, role="admin", centre=None, now=now, label="命令行", days=1)
+        instance = load_instance(self._settings)
+        here = instance.http_url if instance and not self._settings.public_url else None
+        try:
+            yield here or local_http_url(self._settings), token
+        finally:
+            with self._transaction() as session:
+                revoke_token(session, hash_secret(token)[:HANDLE])
 
 
 def _note(session: Session, action: str, broadcast: Broadcast) -> None:

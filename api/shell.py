@@ -23,21 +23,28 @@ from infra.telemetry import get_logger
 log = get_logger(__name__)
 
 BODY_MAX: Final = 1 << 20
-"""Bytes of a request's body; uploads will come through a path of their own."""
+"""Bytes of a request's body."""
 PLAYS_BODY_MAX: Final = 128 << 10
 FILE_BODY_MAX: Final = 24 << 20
 """Of a form of the desk that hands in a file: evidence, a year's return."""
 RECORD_BODY_MAX: Final = 64 << 20
 """Of a form that describes a record: with the pictures of an exhibition, a sound, a sheet."""
+UPLOAD_BODY_MAX: Final = 1 << 40
+"""Of a piece of an upload; how long its upload may be the row says, before a byte is read."""
+_UPLOAD_PATHS: Final = re.compile(r"/api/v1/uploads/files/[0-9a-f]{32}")
 _RECORD_PATHS: Final = re.compile(
     r"/desk/library/(?:new|import|[^/]+/file)|/api/v1/resources/[^/]+/file"
 )
 _FILE_PATHS: Final = re.compile(
-    r"/desk/(?:targets/[^/]+/[^/]+/[^/]+/entries|returns/import)"
+    r"/desk/(?:targets/[^/]+/[^/]+/[^/]+/entries|returns/import"
+    r"|programmes/[^/]+/list/read)"
     r"|/api/v1/(?:returns/import|sheets/resources|items/[^/]+/outside)"
 )
 
-_QUIET_PATHS: Final = ("/static/", "/healthz", "/metrics", "/api/v1/plays")
+_QUIET_PATHS: Final = (
+    *("/static/", "/healthz", "/metrics", "/api/v1/plays"),
+    "/api/v1/uploads/files/",  # a piece each
+)
 _QUIET_ENDS: Final = ("/public",)
 """What every player asks every few seconds is counted, not logged, while it goes well."""
 _MACHINE_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
@@ -122,6 +129,8 @@ def _most(path: str) -> int:
         return PLAYS_BODY_MAX
     if _RECORD_PATHS.fullmatch(path):
         return RECORD_BODY_MAX
+    if _UPLOAD_PATHS.fullmatch(path):
+        return UPLOAD_BODY_MAX
     return FILE_BODY_MAX if _FILE_PATHS.fullmatch(path) else BODY_MAX
 
 

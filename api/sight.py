@@ -8,7 +8,7 @@ import msgspec
 import redis
 from sqlalchemy.orm import Session
 
-from api.edge_state import SightNews
+from api.edge.library import SightNews
 from catalog.records import sight
 from infra.database import after_commit
 from infra.redis import EDGE_CHANNEL, RedisError, off_air_key

@@ -18,6 +18,11 @@ STEPS: tuple[tuple[str, list[str], dict[str, str]], ...] = (
     ("search in a million records", ["-m", "bench.search"], {}),
     ("a year's matrix of forty centres", ["-m", "bench.matrix"], {}),
     ("beacons a second, web killed -9", ["-m", "bench.beacons"], {}),
+    ("smart cuts beside smartcut 1.7", ["-m", "bench.smartcut"], {}),
+    ("the storyboard of two hours", ["-m", "bench.storyboard"], {}),
+    ("acts of galas, two hours analysed", ["-m", "bench.acts"], {}),
+    ("uploads in chunks beside one FFmpeg", ["-m", "bench.chunked"], {}),
+    ("stills of reels with planted faults", ["-m", "bench.stills"], {}),
     (
         "ten minutes in which every part is killed",
         ["-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/faults/test_nothing_lost.py"],

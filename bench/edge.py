@@ -35,8 +35,10 @@ import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
-from api.edge import Edge
-from api.edge_state import EdgeState, LibraryEntry, MediaFile, Stream
+from api.edge.app import Edge
+from api.edge.library import LibraryEntry, MediaFile
+from api.edge.state import EdgeState
+from api.edge.stream import Stream
 from infra.embedded import redis as embedded_redis
 from infra.embedded.running import running
 from infra.redis import air_key, connect, connect_async

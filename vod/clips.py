@@ -1,54 +1,47 @@
-"""Micro-videos: a stretch of a broadcast cut out to the frame, as an MP4 and as HLS of its own.
+"""Micro-videos: an edit list of stretches of broadcasts and works, cut to the frame.
 
 Asking makes the work's row and its job in one transaction; making it reads registered segments
-only. A clip stands in the catalogue and the edge's rows only when all its files are in storage:
-they are written in the transaction that makes it ready.
+only, and copies all but the groups of pictures at the cuts (``vod.smartcut``). A clip stands in
+the catalogue and the edge's rows only when all its files are in storage: they are written in the
+transaction that makes it ready. The sources are never touched; the edit list is the lineage.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from catalog.air import RenditionSpec, air_end, ensure_rendition
-from catalog.broadcasts import BroadcastError, clean_title
-from catalog.models import (
-    TIMESCALE,
-    AirItem,
-    Broadcast,
-    InitSection,
-    Rendition,
-    Segment,
-    Work,
-)
-from catalog.resources import register_clip
+from catalog.audit import Actor
+from catalog.broadcasts import clean_title
+from catalog.errors import Refused
+from catalog.models import TIMESCALE, AirItem, Broadcast, Rendition, Work
+from catalog.pieces import Piece, asked
+from catalog.programmes import Programme, find_programme
 from infra.ids import public_id, secret_token
-from infra.jobs import enqueue
+from infra.jobs import JobFailed, enqueue
 from infra.tables import Job
-from vod.cutting import Cut, cut_output, gather
-from vod.encode import Beat, Patience, run_ffmpeg, silent
-from vod.finished import Finished, fragmented_output, package
-from vod.footage import Part, Step, plan_parts, slots_around
+from vod import smartcut
+from vod.encode import Beat, silent
+from vod.finished import read_back
+from vod.footage import plan_parts, slots_around
 from vod.posters import choose_poster
+from vod.shelving import Made, publish
+from vod.smartcut import CutResult
+from vod.storyboard import CLIP_LEAST_TICKS, promise_storyboard
 from vod.tools import Tools
 
+PIECES_MAX: Final = 100
 MAX_CLIP_TICKS: Final = 3 * 3600 * TIMESCALE
 END_SLACK_TICKS: Final = TIMESCALE // 10
 """How far past the end an out point may lie: lengths are shown rounded, and typed in again."""
 
-_SHARE_FETCHED: Final = 0.1
-_SHARE_ENCODED: Final = 0.9
-
-
-class ClipError(BroadcastError):
-    """A clip that cannot be made as asked. ``code`` is stable, ``message`` is for people."""
+_EVERYWHERE: Final = Actor(user_id=None, name="", role="admin")
+_SHARE_CUT: Final = 0.85
+_SHARE_POSTER: Final = 0.9
 
 
 # --- asking ----------------------------------------------------------------------------------
@@ -57,73 +50,56 @@ class ClipError(BroadcastError):
 def request_clip(
     session: Session,
     *,
-    broadcast_id: str,
-    in_ticks: int,
-    out_ticks: int,
+    pieces: Sequence[tuple[str, int, int]],
     title: str,
     created_by: str | None,
+    actor: Actor | None = None,
 ) -> tuple[Work, Job]:
     """A clip's row and the job that will make it, in the caller's transaction.
 
-    ``in_ticks`` and ``out_ticks`` are ticks of the replay's timeline, in included, out not.
-    Raises BroadcastError, ClipError.
+    ``pieces`` are (broadcast or work id, in, out) one after the other: ticks of that source's
+    timeline, in included, out not. ``actor`` reaches all of them; None: whoever runs the machine.
+    Raises Missing, Refused and, of the title, BroadcastError.
     """
-    broadcast = session.get(Broadcast, broadcast_id)
-    if broadcast is None:
-        raise BroadcastError("broadcast_not_found", "没有找到这场直播，请检查编号。")
     cleaned = clean_title(title)
-    out_ticks = _checked(session, broadcast, in_ticks, out_ticks)
-    work = Work(
-        id=public_id(),
-        centre_id=broadcast.centre_id,
-        broadcast_id=broadcast.id,
-        kind="clip",
-        state="making",
-        title=cleaned,
-        media_token=secret_token(),
-        edit_list=[[broadcast.id, in_ticks, out_ticks]],
-        created_by=created_by,
-    )
-    session.add(work)
-    session.flush()
-    job = enqueue(
-        session,
-        kind="clip",
-        queue="edit",
-        args={"work_id": work.id},
-        unique_key=f"clip:{work.id}",
-        broadcast_id=broadcast.id,
-        centre_id=broadcast.centre_id,
-        title=cleaned,
-    )
-    return work, job
+    if not pieces:
+        raise Refused("clip_empty_list")
+    if len(pieces) > PIECES_MAX:
+        raise Refused("clip_too_many", most=PIECES_MAX)
+    found = {key: find_programme(session, actor or _EVERYWHERE, key) for key, _, _ in pieces}
+    wanted = []
+    for number, (key, start, end) in enumerate(pieces, 1):
+        which = f"第 {number} 段：" if len(pieces) > 1 else ""
+        end = _checked(session, found[key], start, end, which)
+        wanted.append(Piece(found[key].id, start, end))
+    length = sum(piece.end - piece.start for piece in wanted)
+    if length > MAX_CLIP_TICKS:
+        raise Refused("clip_too_long", length=_clock(length), most=_clock(MAX_CLIP_TICKS))
+    _same_senses(session, list(found.values()))
+    work = _row(session, list(found.values()), wanted, cleaned, created_by)
+    return work, _promise(session, work)
 
 
-def _checked(session: Session, broadcast: Broadcast, start: int, end: int) -> int:
-    """The out point, pulled back to the end if it lies just past it. Raises ClipError."""
+def _checked(session: Session, source: Programme, start: int, end: int, which: str) -> int:
+    """The out point, pulled back to the end if it lies just past it. Raises Refused."""
+    if source.kind == "work" and source.state != "ready":
+        code = "clip_source_making" if source.state == "making" else "clip_source_gone"
+        raise Refused(code, which=which, title=source.title)
     if start < 0:
-        raise ClipError("clip_in_negative", "入点不能早于 0 秒。")
+        raise Refused("clip_in_negative", which=which)
     if start >= end:
-        raise ClipError("clip_empty", f"出点（{_clock(end)}）要晚于入点（{_clock(start)}）。")
-    length = air_end(session, broadcast.media_token).next_ticks
+        raise Refused("clip_empty", which=which, start=_clock(start), end=_clock(end))
+    length = source.length_ticks
     if length == 0:
-        raise ClipError("clip_no_footage", "这场直播还没有录下画面，不能剪辑。")
-    if end > length + END_SLACK_TICKS:
-        raise ClipError(
-            "clip_past_end", f"出点（{_clock(end)}）超出了节目长度（{_clock(length)}）。"
-        )
+        raise Refused("clip_nothing_yet", which=which, title=source.title)
+    if end > length + END_SLACK_TICKS or start >= length:
+        raise Refused("clip_past_end", which=which, end=_clock(end), length=_clock(length))
     end = min(end, length)
-    if start >= end:
-        raise ClipError("clip_past_end", f"入点（{_clock(start)}）已到节目结尾。")
-    if end - start > MAX_CLIP_TICKS:
-        raise ClipError(
-            "clip_too_long", f"片段长 {_clock(end - start)}，最长 {_clock(MAX_CLIP_TICKS)}。"
-        )
     footage = session.scalar(
         select(func.count())
         .select_from(AirItem)
         .where(
-            AirItem.token == broadcast.media_token,
+            AirItem.token == source.token,
             AirItem.start_ticks < end,
             AirItem.start_ticks + AirItem.duration_ticks > start,
             AirItem.source == "feed",
@@ -131,8 +107,72 @@ def _checked(session: Session, broadcast: Broadcast, start: int, end: int) -> in
         )
     )
     if not footage:
-        raise ClipError("clip_no_footage", "这一段没有录到画面，请换一段。")
+        raise Refused("clip_no_footage", which=which)
     return end
+
+
+def _same_senses(session: Session, sources: list[Programme]) -> None:
+    """One file has a picture throughout, or none."""
+    tokens = {source.token for source in sources}
+    seen = session.scalars(
+        select(Rendition.token)
+        .where(Rendition.token.in_(tokens), Rendition.kind == "video")
+        .distinct()
+    ).all()
+    if 0 < len(seen) < len(tokens):
+        raise Refused("clip_mixed")
+
+
+def _row(
+    session: Session,
+    sources: list[Programme],
+    pieces: list[Piece],
+    title: str,
+    created_by: str | None,
+) -> Work:
+    """The clip belongs where its first source does; to a broadcast if all of it is of that one."""
+    shows = {source.broadcast_id for source in sources}
+    contracts = {_contract(session, source) for source in sources}
+    work = Work(
+        id=public_id(),
+        centre_id=sources[0].centre_id,
+        broadcast_id=shows.pop() if len(shows) == 1 else None,
+        kind="clip",
+        state="making",
+        title=title,
+        media_token=secret_token(),
+        edit_list=[[piece.source, piece.start, piece.end] for piece in pieces],
+        contract=contracts.pop() if len(contracts) == 1 else "",
+        created_by=created_by,
+    )
+    session.add(work)
+    session.flush()
+    return work
+
+
+def _contract(session: Session, source: Programme) -> str:
+    if source.broadcast_id is not None:
+        return session.get_one(Broadcast, source.broadcast_id).contract
+    return session.get_one(Work, source.id).contract
+
+
+def _promise(session: Session, work: Work) -> Job:
+    return enqueue(
+        session,
+        kind="clip",
+        queue="edit",
+        args={"work_id": work.id},
+        unique_key=f"clip:{work.id}",
+        broadcast_id=work.broadcast_id,
+        centre_id=work.centre_id,
+        title=work.title,
+    )
+
+
+def job_of(session: Session, work: Work) -> Job | None:
+    """The job that makes, or made, a clip or a form of one."""
+    query = select(Job).where(Job.kind.in_(("clip", "form")), Job.args["work_id"].astext == work.id)
+    return session.scalars(query.order_by(Job.id.desc()).limit(1)).first()
 
 
 def _clock(ticks: int) -> str:
@@ -151,52 +191,63 @@ class _Order:
 
     work_id: str
     token: str
-    start: int
-    end: int
-    video: list[Part]
-    audio: list[Part]
+    asked: list[Piece]
+    pieces: list[smartcut.Piece]
     pdt_us: int
-    """Wall clock of the in point."""
+    """Wall clock of the first in point."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """What lies in the work folder, ready to be put."""
-
-    mp4: Path
-    rendition: Path
-    poster: bytes | None
-    finished: Finished
-    frame_rate: float | None
+    @property
+    def size(self) -> int:
+        """Bytes of the footage around the pieces."""
+        return sum(part.size for piece in self.pieces for part in (*piece.video, *piece.audio))
 
 
 def make_clip(tools: Tools, work_id: str, beat: Beat = silent) -> dict[str, Any]:
     """Make a clip and publish it; doing it again changes nothing.
 
-    Raises ClipError, EncodeError, StorageError and what ``beat`` raises; nothing is listed then.
+    Raises JobFailed (CutError), EncodeError, StorageError and what ``beat`` raises; nothing is
+    listed then.
     """
     order = _read_order(tools, work_id)
     if order is None:
         return {"work_id": work_id, "state": "done before"}
-    # Joined, encoded, as fragments, and the copies in storage.
-    tools.require_room(5 * sum(part.size for part in (*order.video, *order.audio)))
+    # Fetched, encoded, written, and the copy in storage.
+    tools.require_room(4 * order.size)
+
+    def cutting(share: float | None, note: str | None) -> None:
+        beat(None if share is None else _SHARE_CUT * share, note)
+
+    def quiet(share: float | None, note: str | None) -> None:
+        beat(None, note)
+
     with tools.work_folder("clip") as folder:
-        beat(0.0, "正在读取素材")
-        cut = gather(
-            tools.storage, order.video, order.audio, order.start, order.end, folder,
-            lambda: beat(None, None),
-        )  # fmt: skip
-        if cut is None:
-            raise ClipError("clip_no_footage", "这一段没有录到画面，请换一段。")
-        made = _encode(tools, cut, folder, beat)
-        beat(_SHARE_ENCODED, "正在保存")
-        missing = check_frames(cut, made.finished)
-        _publish(tools, order, made, lambda: beat(None, None))
+        beat(0.0, "正在剪")
+        cut = smartcut.cut(tools, order.pieces, folder, cutting)
+        check_frames(cut, read_back(cut.mp4, cut.finished, lambda: beat(None, None)))
+        beat(_SHARE_CUT, "正在选封面")
+        poster = choose_poster(tools.ffmpeg, [cut.mp4], folder, quiet) if cut.width else None
+        beat(_SHARE_POSTER, "正在保存")
+        made = Made(
+            work_id=order.work_id,
+            token=order.token,
+            pdt_us=order.pdt_us,
+            mp4=cut.mp4,
+            rendition=None,
+            poster=poster,
+            finished=cut.finished,
+            frame_rate=cut.frame_rate,
+            init_offset=cut.init_offset,
+            making=_making(order, cut),
+        )
+        if publish(tools, made, lambda: beat(None, None)):
+            _follow(tools, order.work_id, cut.duration)
     return {
         "work_id": work_id,
-        "frames": len(made.finished.pts),
-        "frames_missing": missing,
-        "seconds": made.finished.duration / TIMESCALE,
+        "frames": len(cut.frames),
+        "frames_copied": cut.copied_frames,
+        "frames_encoded": cut.encoded_frames,
+        "frames_missing": cut.missing_frames,
+        "seconds": cut.duration / TIMESCALE,
     }
 
 
@@ -204,196 +255,76 @@ def _read_order(tools: Tools, work_id: str) -> _Order | None:
     with tools.database.transaction() as session:
         work = session.get(Work, work_id)
         if work is None:
-            raise ClipError("clip_not_found", "没有找到这个片段。")
+            raise JobFailed("clip_not_found", "没有找到这个片段。", retry=False)
         if work.state in ("ready", "withdrawn"):
             return None
         work.state = "making"
-        source, start, end = work.edit_list[0]
-        broadcast = session.get_one(Broadcast, source)
-        token = broadcast.media_token
-        around = slots_around(session, token, start, end)
-        if around is None:
-            raise ClipError("clip_no_footage", "这一段没有录到画面，请换一段。")
-        msns = list(range(around[0], around[1] + 1))
-        first = session.scalars(
-            select(AirItem)
-            .where(AirItem.token == token, AirItem.start_ticks <= start)
-            .order_by(AirItem.msn.desc())
-            .limit(1)
-        ).one()
-        return _Order(
-            work_id=work.id,
-            token=work.media_token,
-            start=start,
-            end=end,
-            video=plan_parts(session, token, "video", msns),
-            audio=plan_parts(session, token, "audio", msns),
-            pdt_us=first.pdt_us + (start - first.start_ticks) * 100 // 9,
-        )
+        wanted = asked(work.edit_list)
+        pieces = [_piece(session, piece) for piece in wanted]
+        return _Order(work.id, work.media_token, wanted, pieces, _wall_clock(session, wanted[0]))
 
 
-def _encode(tools: Tools, cut: Cut, folder: Path, beat: Beat) -> _Made:
-    mp4, fragments, rendition = folder / "clip.mp4", folder / "parts.mp4", folder / "replay.mp4"
-    seconds = cut.duration / TIMESCALE
-    # Slower than a thirtieth of real time means that something is stuck.
-    patience = Patience(deadline=120 + 30 * seconds, stall=120)
-
-    def encoded(share: float | None, note: str | None) -> None:
-        span = _SHARE_ENCODED - _SHARE_FETCHED
-        beat(None if share is None else _SHARE_FETCHED + span * share, note)
-
-    def quiet(share: float | None, note: str | None) -> None:
-        beat(None, note)
-
-    beat(_SHARE_FETCHED, "正在编码")
-    length_us = cut.duration * 100 // 9
-    run_ffmpeg(
-        tools.ffmpeg, cut_output(cut, mp4), patience=patience, length_us=length_us, beat=encoded
+def _piece(session: Session, piece: Piece) -> smartcut.Piece:
+    token = find_programme(session, _EVERYWHERE, piece.source).token
+    around = slots_around(session, token, piece.start, piece.end)
+    if around is None:
+        raise JobFailed("clip_no_footage", "有一段没有录到画面，请换一段。", retry=False)
+    msns = range(around[0], around[1] + 1)
+    return smartcut.Piece(
+        video=plan_parts(session, token, "video", msns),
+        audio=plan_parts(session, token, "audio", msns),
+        start=piece.start,
+        stop=piece.end,
     )
-    copied = fragmented_output(mp4, fragments, video=bool(cut.video))
-    run_ffmpeg(tools.ffmpeg, copied, patience=patience, beat=quiet)
-    finished = package(fragments, rendition, cut.duration, lambda: beat(None, None))
-    fragments.unlink()
-    poster = choose_poster(tools.ffmpeg, [mp4], folder, quiet) if cut.video else None
-    rate = float(cut.frame_rate) if cut.video else None
-    return _Made(mp4, rendition, poster, finished, rate)
 
 
-def check_frames(cut: Cut, finished: Finished) -> int:
-    """How many wanted frames are missing, which only damaged footage can cause. Raises ClipError
-    when a frame is there that should not be, or at another time: that would be our own fault."""
-    if not cut.video:
-        return 0
-    wanted = [frame.pts - cut.start for frame in cut.frames]
-    surplus = set(finished.pts) - set(wanted)
-    if surplus or len(set(finished.pts)) != len(finished.pts):
-        raise ClipError(
+def _wall_clock(session: Session, piece: Piece) -> int:
+    token = find_programme(session, _EVERYWHERE, piece.source).token
+    first = session.scalars(
+        select(AirItem)
+        .where(AirItem.token == token, AirItem.start_ticks <= piece.start)
+        .order_by(AirItem.msn.desc())
+        .limit(1)
+    ).one()
+    return first.pdt_us + (piece.start - first.start_ticks) * 100 // 9
+
+
+def check_frames(cut: CutResult, written: list[int]) -> None:
+    """Raises JobFailed when what was written (when each picture is shown, in order) is not,
+    picture for picture, what the plan says: that would be our own fault, and is never shown."""
+    if cut.width is None:
+        return
+    if written != cut.frames or len(set(written)) != len(written):
+        raise JobFailed(
             "clip_not_exact",
-            f"剪出的画面与原片不符（应为 {len(wanted)} 帧，得到 {len(finished.pts)} 帧），未发布。",
+            f"剪出的画面与原片不符（应为 {len(cut.frames)} 帧，得到 {len(written)} 帧），未发布。",
+            retry=False,
         )
-    if not finished.pts or finished.pts[0] != 0:
-        raise ClipError("clip_not_exact", "片段的第一帧损坏，请把入点移动一点再试。")
-    return len(wanted) - len(finished.pts)
+    if not written or written[0] != 0:
+        raise JobFailed("clip_not_exact", "片段的第一帧损坏，请把入点移动一点再试。", retry=False)
 
 
-# --- publishing ------------------------------------------------------------------------------
+def _making(order: _Order, cut: CutResult) -> dict[str, Any]:
+    """What the row says of how it was made."""
+    pieces = []
+    left = list(cut.pieces)
+    for piece in order.asked:
+        # One between two pictures holds none, and is not among them.
+        if left and piece.start <= left[0].first < piece.end:
+            lies = left.pop(0)
+            pieces.append([lies.at, piece.source, lies.first, lies.end])
+    return {
+        "copied": cut.copied_frames,
+        "encoded": cut.encoded_frames,
+        "missing": cut.missing_frames,
+        "reasons": list(cut.reasons),
+        "pieces": pieces,
+    }
 
 
-def _publish(tools: Tools, order: _Order, made: _Made, step: Step) -> None:
-    """Files first, then all rows in one transaction."""
-    storage = tools.storage
-    finished = made.finished
-    name = f"v{finished.height}" if finished.height else "a"
-    base = f"works/{order.token}"
-    mp4_key, rendition_key = f"{base}/download.mp4", f"{base}/{name}/replay1.mp4"
-    digest, size = _digest(made.mp4, step)
-    storage.put_file(mp4_key, made.mp4)
-    storage.put_file(rendition_key, made.rendition)
-    poster_key = None
-    if made.poster is not None:
-        poster_key = f"{base}/poster.jpg"
-        storage.put_bytes(poster_key, made.poster)
-    step()
+def _follow(tools: Tools, work_id: str, duration: int) -> None:
+    if duration < CLIP_LEAST_TICKS:
+        return
     with tools.database.transaction() as session:
         tools.fence(session)
-        work = session.get_one(Work, order.work_id, with_for_update=True)
-        if work.state != "making":
-            return
-        _write_air(session, order, made, name, rendition_key)
-        work.state = "ready"
-        work.duration_ticks = finished.duration
-        work.mp4_key, work.poster_key = mp4_key, poster_key
-        work.size_bytes, work.sha256 = size, digest
-        work.published_at = work.published_at or dt.datetime.now(dt.UTC)
-        session.flush()
-        register_clip(session, work)
-
-
-def _digest(path: Path, step: Step) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while data := file.read(1 << 20):
-            digest.update(data)
-            size += len(data)
-            step()
-    return digest.hexdigest(), size
-
-
-def _write_air(session: Session, order: _Order, made: _Made, name: str, key: str) -> None:
-    finished = made.finished
-    # Rows of an attempt that lost its lease after this point cannot be: they come with "ready".
-    session.execute(delete(AirItem).where(AirItem.token == order.token))
-    session.execute(delete(Rendition).where(Rendition.token == order.token))
-    rendition_id = ensure_rendition(
-        session,
-        order.token,
-        RenditionSpec(
-            name=name,
-            kind="video" if finished.height else "audio",
-            copied=False,
-            codecs=finished.codecs,
-            width=finished.width,
-            height=finished.height,
-            frame_rate=made.frame_rate,
-        ),
-    )
-    session.execute(
-        update(Rendition)
-        .where(Rendition.id == rendition_id)
-        .values(
-            compacted_key=key,
-            bandwidth=finished.peak_bandwidth,
-            average_bandwidth=finished.average_bandwidth,
-        )
-    )
-    session.add(
-        InitSection(
-            rendition_id=rendition_id,
-            number=0,
-            sha256=hashlib.sha256(finished.init).hexdigest(),
-            storage_key=key,
-            byte_offset=0,
-            size_bytes=len(finished.init),
-        )
-    )
-    session.flush()
-    items, segments = [], []
-    at = 0
-    for msn, segment in enumerate(finished.segments):
-        items.append(
-            {
-                "token": order.token,
-                "msn": msn,
-                "source": "feed",
-                "take_start_ms": 0,
-                "start_ticks": at,
-                "duration_ticks": segment.duration,
-                "pdt_us": order.pdt_us + at * 100 // 9,
-            }
-        )
-        segments.append(
-            {
-                "rendition_id": rendition_id,
-                "msn": msn,
-                "init_number": 0,
-                "storage_key": key,
-                "byte_offset": segment.offset,
-                "size_bytes": segment.size,
-                "duration_ticks": segment.duration,
-            }
-        )
-        at += segment.duration
-    session.execute(insert(AirItem), items)
-    session.execute(insert(Segment), segments)
-
-
-def give_up_clip(tools: Tools, work_id: str) -> None:
-    """A clip that will not be made: its row says so, and what was put for it goes."""
-    with tools.database.transaction() as session:
-        work = session.get(Work, work_id, with_for_update=True)
-        if work is None or work.state != "making":
-            return
-        work.state = "failed"
-        token = work.media_token
-    tools.storage.delete_prefix(f"works/{token}/")
+        promise_storyboard(session, session.get_one(Work, work_id))

@@ -17,11 +17,17 @@ from infra.jobs import JobCancelled, JobContext, JobFailed, enqueue, job_handler
 from infra.storage import NotFound, StorageFull, open_storage
 from infra.tables import Job
 from transcode.fmp4.boxes import Fmp4Error
-from vod.clips import ClipError, give_up_clip, make_clip
+from vod.acts.service import promise_missing as promise_analyses
+from vod.chunked.whole import settle as settle_uploads
+from vod.clips import make_clip
 from vod.compaction import CompactionError, clean_up, compact
 from vod.encode import EncodeError
+from vod.masters import drop_masters, make_master
 from vod.posters import poster_job
+from vod.shelving import give_up
 from vod.shipping import ShipError, ship_take
+from vod.stills.service import promise_stills
+from vod.storyboard import make_storyboard, promise_missing, promise_storyboard
 from vod.tools import Tools
 
 SHIP_ATTEMPTS: Final = 50
@@ -38,8 +44,11 @@ def after_finalize(session: Session, broadcast: Broadcast) -> None:
     """What follows a show that was finalised: its entries and jobs. Twice is once."""
     register_recording(session, broadcast)
     promise_poster(session, broadcast)
+    promise_storyboard(session, broadcast)
     later = dt.datetime.now(dt.UTC) + COMPACT_DELAY
     _promise(session, broadcast, "compact", f"compact:{broadcast.id}", not_before=later)
+    # By then the files lie still, and the acts may be known.
+    promise_stills(session, broadcast.media_token, later + COMPACT_DELAY)
     takes = select(Take).where(Take.broadcast_id == broadcast.id)
     for take in session.scalars(takes):
         if take.storage_key is None:
@@ -165,15 +174,25 @@ def _clip(ctx: JobContext) -> dict[str, Any]:
         with verdicts():
             return make_clip(tools, work_id, ctx.heartbeat)
     except JobCancelled:
-        give_up_clip(tools, work_id)
+        give_up(tools, work_id)
         raise
-    except ClipError as error:
-        give_up_clip(tools, work_id)
-        raise JobFailed(error.code, error.message, retry=False) from error
-    except JobFailed:
-        if ctx.attempt >= ctx.held.max_attempts:
-            give_up_clip(tools, work_id)
+    except JobFailed as error:
+        if not error.retry or ctx.attempt >= ctx.held.max_attempts:
+            give_up(tools, work_id)
         raise
+
+
+@job_handler("storyboard")
+def _storyboard(ctx: JobContext) -> dict[str, Any]:
+    with verdicts():
+        return make_storyboard(tools_of(ctx), str(ctx.args["token"]), ctx.heartbeat)
+
+
+# Of hours of footage: what is copied or written tells of itself, what is put in storage does not.
+@job_handler("master", stall_seconds=1800.0)
+def _master(ctx: JobContext) -> dict[str, Any]:
+    with verdicts():
+        return make_master(tools_of(ctx), str(ctx.args["work_id"]), ctx.heartbeat)
 
 
 @job_handler("settle")
@@ -182,7 +201,14 @@ def _settle(ctx: JobContext) -> dict[str, Any]:
     with ctx.db.transaction() as session:
         ctx.fence(session)
         now = dt.datetime.now(dt.UTC)
-        return {"clips": settle_clips(session), "posters": renew_posters(session, now)}
+        return {
+            "clips": settle_clips(session),
+            "posters": renew_posters(session, now),
+            "uploads": settle_uploads(session),
+            "storyboards": promise_missing(session),
+            "acts": promise_analyses(session, now),
+            "masters": drop_masters(session, tools_of(ctx).storage, now),
+        }
 
 
 def renew_posters(session: Session, now: dt.datetime) -> int:
@@ -202,7 +228,8 @@ def settle_clips(session: Session) -> int:
     """Works still "making" whose job has ended (cancelled while it waited, or every worker that
     tried was lost) are failed; how many."""
     open_job = exists().where(
-        Job.unique_key == "clip:" + Work.id, Job.state.in_(("queued", "running"))
+        Job.unique_key.in_(["clip:" + Work.id, "form:" + Work.id]),
+        Job.state.in_(("queued", "running")),
     )
     settled = session.scalars(
         update(Work)

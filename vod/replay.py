@@ -36,7 +36,7 @@ class Outline:
     final: bool
     """Nothing will be added: EXT-X-ENDLIST."""
     grew: bool
-    """It has been served while it grew (a broadcast, not a clip)."""
+    """It has been served while it grew (a broadcast, an uploaded work; not a clip)."""
     target_duration: int
     """Seconds; never changes for a token."""
     next_msn: int
@@ -84,16 +84,25 @@ def outline(session: Session, token: str) -> Outline | None:
     ).one_or_none()
     if broadcast is not None:
         final, target = is_final(session, broadcast), broadcast.target_duration
+        grew = True
     else:
         work = session.scalars(select(Work).where(Work.media_token == token)).one_or_none()
-        if work is None or work.state != "ready":
+        if work is None or not (work.state == "ready" or is_growing(work)):
             return None
-        final, target = True, _longest_segment(session, token)
+        final, grew = work.state == "ready", work.kind == "upload"
+        # Of an uploaded work it is known before the first segment is made, and never changes.
+        planned = work.making.get("target_duration") if grew else None
+        target = int(planned) if planned else _longest_segment(session, token)
     last = session.scalar(select(func.max(AirItem.msn)).where(AirItem.token == token))
     if last is None:
         return None
     rungs = tuple(_rung(row) for row in renditions(session, token))
-    return Outline(token, final, broadcast is not None, target, last + 1, rungs)
+    return Outline(token, final, grew, target, last + 1, rungs)
+
+
+def is_growing(work: Work) -> bool:
+    """Whether a work is shown as far as it is made: its first chunks, while others are made."""
+    return work.kind == "upload" and work.state == "making"
 
 
 def _longest_segment(session: Session, token: str) -> int:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from anyio import to_thread
 from sqlalchemy.orm import Session
+from starlette.responses import Response
 
 from api import answers, jobs
 from api.brake import Brake
 from api.errors import Problem
 from api.keep import Keep
-from api.pages import cards, view
+from api.masters import ask_for_master, master_response
+from api.pages import cards, view, watching
+from api.pages.acts import data as acts_data
 from api.pages.targets.data import owed_line
 from api.pages.view import FormErrors, Gone, NotAllowed, NotFound
 from api.parts import Parts
@@ -28,12 +32,14 @@ from api.rights import Action, covers, may
 from api.sentences import sentence
 from api.sight import tell_edges
 from catalog import accounts, broadcasts
+from catalog.acts import programme_of
 from catalog.audit import Actor, note
 from catalog.centres import centres_within, find_centre
-from catalog.errors import Refused
+from catalog.errors import Missing, Refused
 from catalog.minutes import TICKS_A_MS
-from catalog.models import Broadcast
+from catalog.models import Broadcast, Work
 from catalog.records.reach import contract_of
+from catalog.records.works import find_work
 from infra.database import DatabaseAway, after_commit
 from vod.clips import request_clip
 
@@ -67,7 +73,7 @@ class Backend:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._brake = Brake(parts.redis)
+        self.brake = Brake(parts.redis)
         self._keep = Keep()
         settings = parts.settings
         self._config = view.PageConfig(
@@ -133,7 +139,7 @@ class Backend:
             found = answers.find_broadcast(session, broadcast_id)
             if found is None or found.state == "cancelled":
                 return None
-            return cards.page_or_gone(session, found)
+            return watching.page_or_gone(session, found)
 
         page = await self._kept(("b", broadcast_id), _PAGE_SECONDS, work)
         if isinstance(page, Gone):
@@ -142,9 +148,15 @@ class Backend:
 
     async def clip_page(self, clip_id: str) -> view.ClipPageView | None:
         def work(session: Session) -> view.ClipPageView | None:
-            return cards.clip_page(session, clip_id)
+            return watching.clip_page(session, clip_id)
 
         return await self._kept(("c", clip_id), _PAGE_SECONDS, work)
+
+    async def work_page(self, work_id: str) -> view.WorkPageView | str | None:
+        def work(session: Session) -> view.WorkPageView | str | None:
+            return watching.work_page(session, work_id, _now())
+
+        return await self._kept(("w", work_id), _PAGE_SECONDS, work)
 
     # --- who ---------------------------------------------------------------------------------
 
@@ -170,13 +182,13 @@ class Backend:
         self, login: str, password: str, client: str
     ) -> view.SignedIn | view.SignInRefused:
         def work(session: Session) -> view.SignedIn | view.SignInRefused:
-            if wait := self._brake.wait(login, client):
+            if wait := self.brake.wait(login, client):
                 return view.SignInRefused("slow_down", wait)
             user = accounts.password_opens(session, login, password)
             if user is None:
-                self._brake.failed(login, client)
+                self.brake.failed(login, client)
                 return view.SignInRefused("wrong")
-            self._brake.passed(login, client)
+            self.brake.passed(login, client)
             return _signed_in(accounts.open_session(session, user, _now()))
 
         return await self.run(work)
@@ -252,6 +264,7 @@ class Backend:
                 mode=form.mode,
                 description=form.description,
                 planned_at=form.starts_at,
+                planned_end_at=form.ends_at,
                 created_by=person.id,
             )
             _note(session, person, "broadcast.create", new.broadcast)
@@ -266,7 +279,7 @@ class Backend:
 
         def work(session: Session) -> view.DeskBroadcastView:
             broadcast = _find(session, person, broadcast_id)
-            return cards.desk_page(
+            shown = cards.desk_page(
                 session,
                 broadcast,
                 feed=read_feed(session, self._parts.redis, broadcast.id),
@@ -274,6 +287,16 @@ class Backend:
                 counted=self._keep.get(
                     ("counts", broadcast.id), 5.0, lambda: cards.item_counts(session, broadcast.id)
                 ),
+            )
+            recording = watching.recording_desk(session, broadcast.id)
+            found = programme_of(session, broadcast.media_token)
+            over = broadcast.state == "ended"
+            able = may(person.role, "act.change")
+            return replace(
+                shown,
+                recording=recording,
+                marks=None if over else acts_data.marks_view(session, found, may=able),
+                acts=acts_data.brief(session, found) if over and able else None,
             )
 
         return await self.run(work)
@@ -340,20 +363,52 @@ class Backend:
         person = _allowed(user, "clip.make")
 
         def work(session: Session) -> view.ClipQueued:
+            source = _find(session, person, broadcast_id).id
             made, job = request_clip(
                 session,
-                broadcast_id=_find(session, person, broadcast_id).id,
-                in_ticks=form.in_ms * TICKS_A_MS,
-                out_ticks=form.out_ms * TICKS_A_MS,
+                pieces=[(source, a * TICKS_A_MS, b * TICKS_A_MS) for a, b in form.pieces_ms],
                 title=form.title,
                 created_by=person.id,
+                actor=person.actor(),
             )
             note(session, person.actor(), "clip.make", "work", made.id, centre_id=made.centre_id)
             return view.ClipQueued(made.id, str(job.id))
 
         return await self._form(work)
 
-    async def jobs(self, user: view.User) -> tuple[view.JobRow, ...]:
+    async def work_desk(self, user: view.User | None, work_id: str) -> view.WorkDesk | None:
+        if user is None or not may(user.role, "broadcast.see"):
+            return None
+        actor = _person(user).actor()
+
+        def work(session: Session) -> view.WorkDesk | None:
+            try:
+                return watching.desk_of(session, find_work(session, actor, work_id))
+            except Missing:
+                return None
+
+        return await self.run(work)
+
+    async def make_mp4(self, user: view.User, work_id: str) -> None:
+        person = _allowed(user, "broadcast.see")
+
+        def work(session: Session) -> None:
+            ask_for_master(session, person.actor(), _work(session, person, work_id))
+
+        # Of one that is not whole there is no button.
+        with suppress(Refused):
+            await self.run(work)
+
+    async def mp4(self, user: view.User, work_id: str) -> Response | None:
+        person = _allowed(user, "broadcast.see")
+        storage = self._parts.storage
+
+        def work(session: Session) -> Response | None:
+            return master_response(session, storage, _work(session, person, work_id))
+
+        return await self.run(work)
+
+    async def jobs(self, user: view.User, shown: view.JobsShown = "") -> tuple[view.JobRow, ...]:
         person = _allowed(user, "job.see")
 
         def work(session: Session) -> tuple[view.JobRow, ...]:
@@ -362,10 +417,25 @@ class Backend:
                 session,
                 person.centre_path,
                 contract=_contract(person),
+                states=jobs.SHOWN[shown] if shown else None,
                 housekeeping=False,
                 limit=100,
             )
             return tuple(cards.job_row(row, now) for row in found)
+
+        return await self.run(work)
+
+    async def job_log(self, user: view.User, job_id: str) -> tuple[view.JobLine, ...]:
+        person = _allowed(user, "job.see")
+
+        def work(session: Session) -> tuple[view.JobLine, ...]:
+            try:
+                found = jobs.log(
+                    session, person.centre_path, _number(job_id), contract=_contract(person)
+                )
+            except Problem as error:
+                raise NotFound from error
+            return tuple(view.JobLine(at, text) for at, text in found)
 
         return await self.run(work)
 
@@ -398,7 +468,7 @@ class Backend:
             if error.code == "broadcast_not_found":
                 raise NotFound from error
             field = _FIELDS.get(error.code.split("_")[0])
-            if field is None or error.code in _GENERAL:
+            if field is None:
                 return FormErrors(general=error.message)
             return FormErrors({field: error.message})
 
@@ -421,13 +491,14 @@ _FIELDS: Final = {
     "password": "password",
     "centre": "centre",
     "clip": "stop",
+    "planned": "ends_at",
 }
-_GENERAL: Final = ("clip_no_footage",)
+_GENERAL: Final = ("clip_no_footage", "clip_nothing_yet")
 
 
 def _form_errors(error: Refused) -> FormErrors:
     text = sentence(error.code, error.facts)
-    field = _FIELDS.get(error.code.split("_")[0])
+    field = None if error.code in _GENERAL else _FIELDS.get(error.code.split("_")[0])
     return FormErrors({field: text}) if field else FormErrors(general=text)
 
 
@@ -451,6 +522,13 @@ def _find(session: Session, person: Person, broadcast_id: str) -> Broadcast:
     if found is None:
         raise NotFound
     return found
+
+
+def _work(session: Session, person: Person, work_id: str) -> Work:
+    try:
+        return find_work(session, person.actor(), work_id)
+    except Missing:
+        raise NotFound from None
 
 
 def _note(session: Session, person: Person, action: str, broadcast: Broadcast) -> None:

@@ -10,18 +10,20 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from api import jobs
+from api.making import made_line
 from api.pages import view
 from api.present import Feed, Live
-from catalog.broadcasts import gaps
+from catalog.broadcasts import fell_short, gaps, planned_ticks
 from catalog.clock import from_us
 from catalog.ledger import broadcast_minutes
 from catalog.minutes import TICKS_A_MS
-from catalog.models import AirItem, Broadcast, Centre, Rendition, Resource, Take, Work
+from catalog.models import AirItem, Broadcast, Centre, Resource, Take, Work
 from catalog.plays import Counts, counts, watching_now
 from catalog.quality import TROUBLED_REBUFFER_PERMILLE, TROUBLED_STARTUP_MS, quality
 from catalog.records.reach import broadcasts_within
 from catalog.records.sight import off_air
 from catalog.resources import raw_footage, timeline_of
+from catalog.stills import unanswered
 from infra.tables import Job
 
 SHELF: Final = 12
@@ -56,15 +58,20 @@ def home(session: Session, now: dt.datetime) -> view.HomeView:
         select(Work)
         .outerjoin(Broadcast, Broadcast.id == Work.broadcast_id)
         .where(Work.kind == "clip", Work.state == "ready", Broadcast.off_air_at.is_(None))
+        # The form for phones stands on the page of its clip.
+        .where(Work.form_of_id.is_(None))
         .order_by(Work.published_at.desc())
         .limit(SHELF)
-    )
+    ).all()
+    hidden = off_air(session, [work.media_token for work in clips])
     made = broadcast_cards(session, [*on_air, *coming, *replays])
+    shelf: list[view.BroadcastCard | view.WorkCard] = [*(made[b.id] for b in replays)]
+    shelf += _uploads(session)
     return view.HomeView(
         on_air=tuple(made[b.id] for b in on_air),
         coming=tuple(made[b.id] for b in coming),
-        replays=tuple(made[b.id] for b in replays),
-        clips=tuple(clip_card(work) for work in clips),
+        replays=tuple(sorted(shelf, key=lambda card: card.ended_at or now, reverse=True)[:SHELF]),
+        clips=tuple(clip_card(work) for work in clips if work.media_token not in hidden),
     )
 
 
@@ -148,6 +155,35 @@ def broadcast_cards(session: Session, found: Sequence[Broadcast]) -> dict[str, v
     }
 
 
+def _uploads(session: Session) -> list[view.WorkCard]:
+    """The latest uploaded recordings that are whole."""
+    query = (
+        select(Work, Centre.name)
+        .join(Centre, Centre.id == Work.centre_id)
+        .where(Work.kind == "upload", Work.state == "ready")
+        .order_by(Work.published_at.desc().nulls_last(), Work.id)
+        .limit(SHELF)
+    )
+    found = session.execute(query).all()
+    tokens = [work.media_token for work, _ in found]
+    hidden = off_air(session, tokens)
+    lengths = replay_lengths(session, tokens)
+    played = counts(session, [work.id for work, _ in found])
+    return [
+        view.WorkCard(
+            id=work.id,
+            title=work.title,
+            centre=centre,
+            poster_url=f"/hls/{work.media_token}/poster.jpg" if work.poster_key else None,
+            duration_ms=lengths.get(work.media_token, 0),
+            plays=played[work.id].play_starts,
+            ended_at=work.published_at or work.created_at,
+        )
+        for work, centre in found
+        if work.media_token not in hidden
+    ]
+
+
 def replay_lengths(session: Session, tokens: Sequence[str]) -> dict[str, int]:
     """Media token → length of its replay in ms, gaps within it included."""
     query = (
@@ -170,66 +206,7 @@ def clip_card(work: Work) -> view.ClipCard:
         duration_ms=work.duration_ticks // TICKS_A_MS,
         poster_url=f"/hls/{work.media_token}/poster.jpg" if work.poster_key else None,
         ready=work.state == "ready",
-    )
-
-
-# --- the watch page --------------------------------------------------------------------------
-
-
-def page_or_gone(session: Session, broadcast: Broadcast) -> view.BroadcastPageView | view.Gone:
-    """What its address shows; a Gone to be raised by whoever does not keep it for others."""
-    if is_gone(session, broadcast):
-        return view.Gone()
-    return broadcast_page(session, broadcast)
-
-
-def broadcast_page(session: Session, broadcast: Broadcast) -> view.BroadcastPageView:
-    """The same address before, during and after."""
-    token = broadcast.media_token
-    aired = token in replay_lengths(session, [token])
-    has_sound = session.scalar(
-        select(Rendition.id).where(Rendition.token == token, Rendition.name == "a")
-    )
-    clips = session.scalars(
-        select(Work)
-        .where(Work.broadcast_id == broadcast.id, Work.kind == "clip", Work.state == "ready")
-        .order_by(Work.created_at)
-    )
-    return view.BroadcastPageView(
-        card=broadcast_cards(session, [broadcast])[broadcast.id],
-        description=broadcast.description,
-        hls_url=f"/hls/{token}/main.m3u8",
-        plain_url=f"/hls/{token}/plain.m3u8",
-        replay_hls_url=f"/hls/{token}/replay.m3u8" if aired else None,
-        audio_live_url=f"/hls/{token}/a/live.m3u8" if has_sound else None,
-        audio_replay_url=f"/hls/{token}/a/replay.m3u8" if has_sound and aired else None,
-        clips=tuple(clip_card(work) for work in clips),
-    )
-
-
-def clip_page(session: Session, clip_id: str) -> view.ClipPageView | None:
-    """A clip with what it was cut from; None when there is none to show. Raises Gone."""
-    work = session.get(Work, clip_id)
-    if work is None or work.kind != "clip" or work.state == "failed":
-        return None
-    if off_air(session, (work.media_token,)):
-        raise view.Gone
-    source = session.get(Broadcast, work.broadcast_id) if work.broadcast_id else None
-    if source is not None and is_gone(session, source):
-        source = None
-    ready = work.state == "ready"
-    media = f"/hls/{work.media_token}"
-    card = clip_card(work)
-    return view.ClipPageView(
-        id=work.id,
-        title=work.title,
-        duration_ms=card.duration_ms,
-        hls_url=f"{media}/main.m3u8",
-        mp4_url=f"{media}/download.mp4" if ready and work.mp4_key else None,
-        poster_url=card.poster_url,
-        broadcast=broadcast_cards(session, [source])[source.id] if source else None,
-        plays=counts(session, [work.id])[work.id].play_starts,
-        ready=ready,
+        made=made_line(work.making),
     )
 
 
@@ -256,15 +233,16 @@ def desk_page(
     clips = session.scalars(
         select(Work)
         .where(Work.broadcast_id == broadcast.id, Work.kind == "clip")
-        .where(Work.state.in_(("making", "ready")))
+        .where(Work.state.in_(("making", "ready")), Work.form_of_id.is_(None))
         .order_by(Work.created_at)
     )
     images = session.scalar(
         select(func.count())
         .select_from(Resource)
         .where(Resource.broadcast_id == broadcast.id, Resource.kind == "image")
-        .where(Resource.withdrawn_at.is_(None))
+        .where(Resource.withdrawn_at.is_(None), Resource.confirmed_at.is_not(None))
     )
+    planned = planned_ticks(broadcast)
     card = broadcast_cards(session, [broadcast])[broadcast.id]
     media = f"/hls/{broadcast.media_token}"
     now = dt.datetime.now(dt.UTC)
@@ -287,6 +265,7 @@ def desk_page(
         finished_ms=length.finished_ticks // TICKS_A_MS,
         raw_ms=length.raw_ticks // TICKS_A_MS,
         images=images or 0,
+        stills=unanswered(session, broadcast),
         counts=view.Counts(
             views=counted.page_views,
             starts=counted.play_starts,
@@ -304,6 +283,7 @@ def desk_page(
         peak_viewers=counted.peak_viewers,
         standing=broadcast.standing,
         origin=_origin(session, broadcast),
+        short_of_ms=planned // TICKS_A_MS if fell_short(planned, length.finished_ticks) else 0,
     )
 
 
@@ -395,20 +375,29 @@ def _codes(live: Live | None) -> list[str]:
 
 def job_row(row: Job, now: dt.datetime) -> view.JobRow:
     progress = None if row.progress_permille is None else row.progress_permille / 1000
-    eta = None
-    if row.state == "running" and progress and row.started_at:
-        eta = round((now - row.started_at).total_seconds() * (1 - progress) / progress)
+    # One that is put back until its parts are done is going on.
+    waits = row.kind == "chunks" and row.state == "queued" and bool(row.progress_permille)
     return view.JobRow(
         id=str(row.id),
         kind=row.kind,
         subject=row.title,
-        state=cast("view.JobState", row.state),
+        state="running" if waits else cast("view.JobState", row.state),
         created_at=row.created_at,
         progress=progress,
-        eta_s=eta,
+        eta_s=jobs.seconds_left(row, now),
         note=row.note or None,
         attempt=row.attempt,
         error=row.error,
         broadcast_id=row.broadcast_id,
         finished_at=row.ended_at,
+        href=_subject(row),
     )
+
+
+def _subject(row: Job) -> str | None:
+    """The page of what a job works on."""
+    work_id = row.args.get("work_id")
+    if work_id and row.kind in ("clip", "form", "chunks", "master"):
+        folder = "clips" if row.kind in ("clip", "form") else "works"
+        return f"/{folder}/{work_id}"
+    return f"/desk/b/{row.broadcast_id}" if row.broadcast_id else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import zip_longest
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -19,7 +20,6 @@ from api.pages.view import (
     FormErrors,
     Mode,
     NotAllowed,
-    NotFound,
     PageDeps,
     PushAddress,
     SetupForm,
@@ -29,6 +29,7 @@ from api.pages.view import (
 from api.pages.words import Translate, parse_clock
 
 TITLE_LIMIT = 100
+CLIP_ROWS_MAX = 100
 _PASSWORD_LEAST = 10
 
 
@@ -37,7 +38,6 @@ def desk_router(deps: PageDeps, renderer: Renderer) -> APIRouter:
     _accounts(router, deps, renderer)
     _broadcasts(router, deps, renderer)
     _running(router, deps, renderer)
-    _jobs(router, deps, renderer)
 
     @router.get("/desk/components")
     async def components(request: Request) -> Response:
@@ -160,6 +160,7 @@ def _broadcasts(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
         request: Request,
         title: Annotated[str, Form()] = "",
         starts_at: Annotated[str, Form()] = "",
+        ends_at: Annotated[str, Form()] = "",
         centre_id: Annotated[str, Form()] = "",
         mode: Annotated[str, Form()] = "live",
         description: Annotated[str, Form()] = "",
@@ -168,6 +169,7 @@ def _broadcasts(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
         user = await staff(request, deps)
         say, errors = _say(request), {}
         title, when = title.strip(), _local(starts_at, renderer)
+        until = _local(ends_at, renderer)
         if not title:
             errors["title"] = say("请给这场直播起个名字，观众在分享里先看到它。")
         elif len(title) > TITLE_LIMIT:
@@ -176,13 +178,16 @@ def _broadcasts(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
             )
         if starts_at and when is None:
             errors["starts_at"] = say("看不懂这个时间，请重新选一次。")
+        if ends_at and until is None:
+            errors["ends_at"] = say("看不懂这个时间，请重新选一次。")
         kind: Mode = "recorded" if mode == "recorded" else "live"
-        form = BroadcastForm(title, when, centre_id or None, kind, description.strip())
+        form = BroadcastForm(title, when, centre_id or None, kind, description.strip(), until)
         answer = FormErrors(errors) if errors else await deps.create_broadcast(user, form)
         if isinstance(answer, FormErrors):
             kept = {
                 "title": title,
                 "starts_at": starts_at,
+                "ends_at": ends_at,
                 "centre_id": centre_id,
                 "mode": kind,
                 "description": description,
@@ -209,7 +214,7 @@ async def _desk_page(
     broadcast_id: str,
     *,
     push: PushAddress | None = None,
-    clip_form: dict[str, str] | None = None,
+    clip_form: dict[str, Any] | None = None,
     clip_errors: FormErrors | None = None,
     standing_form: dict[str, str] | None = None,
     standing_errors: FormErrors | None = None,
@@ -309,18 +314,19 @@ def _running(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
         request: Request,
         broadcast_id: str,
         title: Annotated[str, Form()] = "",
-        start: Annotated[str, Form()] = "",
-        stop: Annotated[str, Form()] = "",
+        start: Annotated[list[str] | None, Form()] = None,
+        stop: Annotated[list[str] | None, Form()] = None,
     ) -> Response:
         same_origin(request)
         user = await staff(request, deps)
-        answer = _clip_form(title, start, stop, _say(request))
+        rows = _clip_rows(start or [], stop or [])
+        answer = _clip_form(title, rows, _say(request))
         if isinstance(answer, ClipForm):
             made = await deps.create_clip(user, broadcast_id, answer)
             if not isinstance(made, FormErrors):
                 return RedirectResponse(f"/desk/b/{quote(broadcast_id)}#clips", status_code=303)
             answer = made
-        kept = {"title": title, "start": start, "stop": stop}
+        kept = {"title": title, "rows": rows}
         return await _desk_page(
             request,
             deps,
@@ -333,44 +339,29 @@ def _running(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
         )
 
 
-def _clip_form(title: str, start: str, stop: str, _: Translate) -> ClipForm | FormErrors:
-    begin, end, errors = parse_clock(start), parse_clock(stop), {}
+def _clip_rows(starts: list[str], stops: list[str]) -> list[tuple[str, str]]:
+    """What was typed, stretch by stretch; rows left empty are none, but one is always there."""
+    rows = list(zip_longest(starts[:CLIP_ROWS_MAX], stops[:CLIP_ROWS_MAX], fillvalue=""))
+    return [row for row in rows if any(text.strip() for text in row)] or [("", "")]
+
+
+def _clip_form(title: str, rows: list[tuple[str, str]], _: Translate) -> ClipForm | FormErrors:
+    errors, pieces = {}, []
     if not title.strip():
         errors["title"] = _("请给这段视频起个名字。")
-    if begin is None:
-        errors["start"] = _("请按“分:秒”填写，比如 12:05。")
-    if end is None:
-        errors["stop"] = _("请按“分:秒”填写，比如 15:30。")
-    if begin is not None and end is not None and end <= begin:
-        errors["stop"] = _("结束要晚于开始。")
-    if errors or begin is None or end is None:
-        return FormErrors(errors)
-    return ClipForm(title.strip(), begin, end)
-
-
-def _jobs(router: APIRouter, deps: PageDeps, renderer: Renderer) -> None:
-    async def page(request: Request, template: str) -> Response:
-        user = await staff(request, deps)
-        data: dict[str, Any] = {"jobs": await deps.jobs(user)}
-        return renderer.page(request, template, data, user=user, private=True)
-
-    @router.get("/desk/jobs")
-    async def jobs(request: Request) -> Response:
-        return await page(request, "desk_jobs.html")
-
-    @router.get("/desk/jobs/list")
-    async def job_list(request: Request) -> Response:
-        return await page(request, "parts/jobs.html")
-
-    @router.post("/desk/jobs/{job_id}/{act}")
-    async def job_act(request: Request, job_id: str, act: str) -> Response:
-        same_origin(request)
-        user = await staff(request, deps)
-        acts = {"retry": deps.retry_job, "cancel": deps.cancel_job}
-        if act not in acts:
-            raise NotFound
-        await acts[act](user, job_id)
-        return RedirectResponse("/desk/jobs", status_code=303)
+    for number, (start, stop) in enumerate(rows, 1):
+        # The first row's fields are called by their plain names, as forms with one row know them.
+        nth = "" if number == 1 else f"-{number}"
+        begin, end = parse_clock(start), parse_clock(stop)
+        if begin is None:
+            errors[f"start{nth}"] = _("请按“分:秒”填写，比如 12:05。")
+        if end is None:
+            errors[f"stop{nth}"] = _("请按“分:秒”填写，比如 15:30。")
+        if begin is not None and end is not None:
+            if end <= begin:
+                errors[f"stop{nth}"] = _("结束要晚于开始。")
+            pieces.append((begin, end))
+    return FormErrors(errors) if errors else ClipForm(title.strip(), tuple(pieces))
 
 
 def _desk_path(path: str) -> str:

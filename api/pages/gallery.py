@@ -15,6 +15,7 @@ from api.pages.view import (
     ClipCard,
     FeedHealth,
     HealthPoint,
+    JobLine,
     JobRow,
     JobState,
 )
@@ -142,7 +143,10 @@ def jobs(now: datetime) -> tuple[JobRow, ...]:
         return JobRow(id, kind, "勐混镇乡村春晚", state, now - timedelta(minutes=4), **more)
 
     return (
-        job("j1", "clip", "running", progress=0.42, eta_s=95, note="正在拼接", log="12:05.2\n"),
+        job("j1", "clip", "running", progress=0.42, eta_s=95, note="正在拼接", href="/clips/c1"),
+        job(
+            "j7", "chunks", "running", progress=0.031, note="已完成 1/62 段", href="/works/w-whole"
+        ),
         job("j2", "ship_take", "running", note="已保存 1.1 GB"),
         job("j3", "compact", "queued"),
         job(
@@ -151,8 +155,20 @@ def jobs(now: datetime) -> tuple[JobRow, ...]:
             "failed",
             attempt=3,
             error="磁盘满了，没有剪成。原来的录像都在；腾出空间后点“再试一次”。",
-            log="write: No space left on device\n",
         ),
         job("j5", "poster", "done", finished_at=now - timedelta(minutes=3)),
         job("j6", "clip", "cancelled"),
     )
+
+
+def job_lines(now: datetime) -> tuple[JobLine, ...]:
+    """What a job says that was tried again."""
+    said = (
+        "开始",
+        "正在读取原片的结构",
+        "已完成 1/62 段",
+        "第 4 段：第 1 次没有成功：编码失败：FFmpeg ended with code 187: Conversion failed!",
+        "[vost#0:0/libx264 @ 0x55d0c0] Error submitting video frame to the encoder: out of memory",
+        "第 4 段：第 2 次开始",
+    )
+    return tuple(JobLine(now - timedelta(seconds=90 - 9 * n), text) for n, text in enumerate(said))

@@ -49,6 +49,14 @@ def same_origin(request: Request) -> None:
         raise ForeignPost
 
 
+def own_path(back: str) -> str:
+    """Where to go back to, never off this site."""
+    parts = urlsplit(back)
+    if parts.scheme or parts.netloc or not back.startswith("/") or back.startswith(("//", "/\\")):
+        return "/"
+    return back
+
+
 def set_session(response: Response, token: str, max_age_s: int, config: PageConfig) -> None:
     response.set_cookie(
         SESSION_COOKIE,

@@ -38,6 +38,7 @@ _FIELD_OF: Final = {
     "centre_name": "name",
     "centre_level": "level",
     "password_wrong": "old",
+    "slow_down": "old",
 }
 """Which field of a form a refusal is about."""
 
@@ -110,11 +111,17 @@ def _own_account(router: APIRouter, backend: Backend, renderer: Renderer) -> Non
     ) -> Response:
         same_origin(request)
         user = await _person(request, backend)
+        client = request.client.host if request.client else ""
 
         def work(session: Session) -> str:
             found = accounts.get_user(session, user.id)
+            # A browser left open on a desk is no place to guess from either.
+            if wait := backend.brake.wait(found.login, client):
+                raise Refused("slow_down", seconds=wait)
             if accounts.password_opens(session, found.login, old) is None:
+                backend.brake.failed(found.login, client)
                 raise Refused("password_wrong")
+            backend.brake.passed(found.login, client)
             accounts.set_password(session, found, password)
             _note(session, user, "user.password", found)
             # Every browser was signed out by that; this one goes on.

@@ -13,13 +13,16 @@ from starlette.exceptions import HTTPException
 from api.pages.backend import Backend
 from api.pages.desk_routes import desk_router
 from api.pages.guard import ForeignPost, SignInNeeded
+from api.pages.job_routes import jobs_router
 from api.pages.render import Renderer
+from api.pages.stills.routes import stills_router
 from api.pages.targets.minutes_routes import minutes_router
 from api.pages.targets.plans_routes import plans_router
 from api.pages.targets.returns_routes import returns_router
 from api.pages.targets.routes import targets_router
 from api.pages.view import Gone, NotAllowed, NotFound, PageDeps
 from api.pages.viewer_routes import viewer_router
+from api.pages.works_routes import works_router
 from infra.telemetry import get_logger
 
 __all__ = ["install_error_pages", "page_router"]
@@ -36,9 +39,11 @@ def page_router(deps: PageDeps) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     router.include_router(viewer_router(deps, renderer))
     router.include_router(desk_router(deps, renderer))
+    router.include_router(jobs_router(deps, renderer))
+    router.include_router(works_router(deps, renderer))
     if isinstance(deps, Backend):
         # These speak to the catalogue itself; a fake of the pages above has none.
-        for made in (targets_router, plans_router, returns_router, minutes_router):
+        for made in (targets_router, plans_router, returns_router, minutes_router, stills_router):
             router.include_router(made(deps, renderer))
     return router
 

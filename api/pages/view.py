@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from api.pages.acts.view import ActsBrief, EntryRow, MarksView
 
 AirState = Literal["waiting", "live", "interrupted", "ended"]
 """As the edge says it: nothing yet, on air, feed lost within its grace time, over."""
 
 Mode = Literal["live", "recorded"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+JobsShown = Literal["", "open", "failed", "done"]
 Level = Literal["idle", "good", "warn", "bad"]
 
 
@@ -98,6 +104,28 @@ class BroadcastCard:
     off_air: bool = False
     """Taken down: staff see it in their list, and nobody else does."""
 
+    @property
+    def href(self) -> str:
+        return f"/b/{self.id}"
+
+
+@dataclass(frozen=True)
+class WorkCard:
+    """An uploaded recording in a list: it stands among the replays."""
+
+    id: str
+    title: str
+    centre: str
+    poster_url: str | None
+    duration_ms: int
+    plays: int
+    ended_at: datetime | None
+    """When it came out."""
+
+    @property
+    def href(self) -> str:
+        return f"/works/{self.id}"
+
 
 @dataclass(frozen=True)
 class ClipCard:
@@ -106,6 +134,40 @@ class ClipCard:
     duration_ms: int
     poster_url: str | None = None
     ready: bool = True
+    made: str = ""
+    """For staff: what was copied and what was encoded, in one line."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A line of the programme, and where it is."""
+
+    start_ms: int
+    end_ms: int
+    title: str
+
+
+@dataclass(frozen=True)
+class Link:
+    href: str
+    title: str
+
+
+@dataclass(frozen=True)
+class WorkDesk:
+    """What staff may know of, and do with, a work that stands on the page."""
+
+    work_id: str
+    mp4: Literal["later", "none", "making", "ready", "failed"]
+    """Whether its MP4 is at hand; one that is not is made on a wish, once the work is whole."""
+    made: str = ""
+    """How it was cut, in one line."""
+    progress: float | None = None
+    note: str = ""
+    error: str | None = None
+    bytes: int | None = None
+    timeline_href: str | None = None
+    """Where its acts are found and it is cut."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +175,7 @@ class HomeView:
     on_air: tuple[BroadcastCard, ...] = ()
     coming: tuple[BroadcastCard, ...] = ()
     """Soonest first."""
-    replays: tuple[BroadcastCard, ...] = ()
+    replays: tuple[BroadcastCard | WorkCard, ...] = ()
     """Latest first."""
     clips: tuple[ClipCard, ...] = ()
 
@@ -134,6 +196,12 @@ class BroadcastPageView:
     """/hls/{token}/a/live.m3u8: sound alone."""
     audio_replay_url: str | None
     clips: tuple[ClipCard, ...] = ()
+    storyboard_url: str | None = None
+    """WebVTT of small pictures, for the scrubber of the replay."""
+    chapters: tuple[Chapter, ...] = ()
+    """Of the replay."""
+    programme: tuple[EntryRow, ...] = ()
+    """The programme list, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +216,38 @@ class ClipPageView:
     """What it was cut from."""
     plays: int = 0
     ready: bool = True
+    sources: tuple[Link, ...] = ()
+    """What it was cut from, where that is not the one broadcast."""
+    forms: tuple[Link, ...] = ()
+    """The same in another form (vertical, square, wide is its title), for phones."""
+    form: str = "wide"
+    storyboard_url: str | None = None
+    chapters: tuple[Chapter, ...] = ()
+
+
+@dataclass(frozen=True)
+class WorkPageView:
+    """An uploaded recording; while it is being made, as far as it goes."""
+
+    id: str
+    title: str
+    centre: str
+    duration_ms: int
+    """Of what can be watched by now."""
+    hls_url: str
+    poster_url: str | None
+    playable: bool
+    ready: bool
+    progress: float | None = None
+    """0 to 1, while it is being made."""
+    eta_s: int | None = None
+    published_at: datetime | None = None
+    plays: int = 0
+    broadcast: BroadcastCard | None = None
+    """The show it is of."""
+    clips: tuple[ClipCard, ...] = ()
+    storyboard_url: str | None = None
+    chapters: tuple[Chapter, ...] = ()
 
 
 # ---- the desk -----------------------------------------------------------------------------------
@@ -174,6 +274,7 @@ class BroadcastForm:
     centre_id: str | None
     mode: Mode
     description: str
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -303,6 +404,9 @@ class DeskBroadcastView:
     finished_ms: int = 0
     raw_ms: int = 0
     images: int = 0
+    """Confirmed ones."""
+    stills: int = 0
+    """Pictures, proposed or sent in, that wait for an answer."""
     counts: Counts = Counts()
     replay_hls_url: str | None = None
     clips: tuple[ClipCard, ...] = ()
@@ -313,21 +417,37 @@ class DeskBroadcastView:
     """own, linked, reshown or test: how it counts."""
     origin: BroadcastCard | None = None
     """Of a linked or re-shown one: what it shows."""
+    recording: WorkDesk | None = None
+    """Once it is over: its MP4."""
+    marks: MarksView | None = None
+    """Before and during the show: 打点, and whose turn it is."""
+    acts: ActsBrief | None = None
+    """After it: how far its acts are."""
+    short_of_ms: int = 0
+    """How long it was to be live, when it was on for less than half of that and nobody has said
+    yet how it counts."""
 
 
 @dataclass(frozen=True)
 class ClipForm:
-    """In and out are positions in the replay."""
+    """Stretches of the replay, one after the other: (in, out), positions in it."""
 
     title: str
-    in_ms: int
-    out_ms: int
+    pieces_ms: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class ClipQueued:
     clip_id: str
     job_id: str
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """A line of a job's log."""
+
+    at: datetime
+    text: str
 
 
 @dataclass(frozen=True)
@@ -345,10 +465,12 @@ class JobRow:
     note: str | None = None
     attempt: int = 1
     error: str | None = None
-    log: str = ""
-    """The last lines, for the fold; secrets already taken out."""
+    log: bool = True
+    """Whether there is one to unfold."""
     broadcast_id: str | None = None
     finished_at: datetime | None = None
+    href: str | None = None
+    """The page of what it works on."""
 
     @property
     def can_retry(self) -> bool:
@@ -388,6 +510,9 @@ class PageDeps(Protocol):
     async def home(self) -> HomeView: ...
     async def broadcast_page(self, broadcast_id: str) -> BroadcastPageView | None: ...
     async def clip_page(self, clip_id: str) -> ClipPageView | None: ...
+    async def work_page(self, work_id: str) -> WorkPageView | str | None:
+        """An uploaded recording; of any other work the path of its own page."""
+        ...
 
     # who
     async def user_for(self, session_token: str) -> User | None: ...
@@ -432,8 +557,25 @@ class PageDeps(Protocol):
     async def create_clip(
         self, user: User, broadcast_id: str, form: ClipForm
     ) -> ClipQueued | FormErrors: ...
-    async def jobs(self, user: User) -> tuple[JobRow, ...]:
-        """Running first, then waiting, then failed, then the latest of the rest."""
+    async def work_desk(self, user: User | None, work_id: str) -> WorkDesk | None:
+        """None: it is not this person's to know of (or nobody is signed in)."""
+        ...
+
+    async def make_mp4(self, user: User, work_id: str) -> None:
+        """Promise the MP4; one that is there, or on its way, stays."""
+        ...
+
+    async def mp4(self, user: User, work_id: str) -> Response | None:
+        """The file, or None while it is not made."""
+        ...
+
+    async def jobs(self, user: User, shown: JobsShown = "") -> tuple[JobRow, ...]:
+        """Running first, then waiting, then failed, then the latest of the rest; parts of a job
+        are not listed beside it."""
+        ...
+
+    async def job_log(self, user: User, job_id: str) -> tuple[JobLine, ...]:
+        """What it said, oldest first."""
         ...
 
     async def retry_job(self, user: User, job_id: str) -> None: ...

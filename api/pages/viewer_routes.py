@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from api.pages.guard import current_user, same_origin
+from api.pages.guard import current_user, own_path, same_origin
 from api.pages.render import ASSETS, ELDER_COOKIE, LANGUAGE_COOKIE, LANGUAGES, Renderer, manifest
 from api.pages.view import NotFound, PageDeps
 
@@ -47,7 +46,8 @@ def viewer_router(deps: PageDeps, renderer: Renderer) -> APIRouter:
         if view is None:
             raise NotFound
         user = await current_user(request, deps)
-        return renderer.page(request, "clip.html", {"clip": view}, user=user)
+        data = {"clip": view, "desk": await deps.work_desk(user, clip_id)}
+        return renderer.page(request, "clip.html", data, user=user)
 
     @router.post("/prefs")
     async def prefs(
@@ -57,7 +57,7 @@ def viewer_router(deps: PageDeps, renderer: Renderer) -> APIRouter:
         language: Annotated[str | None, Form()] = None,
     ) -> Response:
         same_origin(request)
-        response = RedirectResponse(_own_path(back), status_code=303)
+        response = RedirectResponse(own_path(back), status_code=303)
         if elder is not None:
             wish = "1" if elder == "1" else "0"
             response.set_cookie(ELDER_COOKIE, wish, max_age=_YEAR_S, samesite="lax", path="/")
@@ -87,11 +87,3 @@ def viewer_router(deps: PageDeps, renderer: Renderer) -> APIRouter:
         return FileResponse(path, headers=headers, media_type=_TYPES[path.suffix])
 
     return router
-
-
-def _own_path(back: str) -> str:
-    """Where to go back to, never off this site."""
-    parts = urlsplit(back)
-    if parts.scheme or parts.netloc or not back.startswith("/") or back.startswith(("//", "/\\")):
-        return "/"
-    return back

@@ -112,11 +112,11 @@ def rate(bps: int) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes: 1.2 GB, 640 MB (decimal units, as disks are sold)."""
+    """Bytes: 1.2 GB, 640 MB, 20 KB (decimal units, as disks are sold)."""
     for unit, scale in (("TB", 10**12), ("GB", 10**9)):
         if count >= scale:
             return f"{count / scale:.1f} {unit}"
-    return f"{count // 10**6} MB"
+    return f"{count // 10**6} MB" if count >= 10**6 or not count else f"{-(-count // 1000)} KB"
 
 
 def people(count: int) -> str:

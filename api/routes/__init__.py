@@ -6,9 +6,11 @@ from fastapi import APIRouter
 
 from api.routes import (
     accounts,
+    acts,
     broadcasts,
     clips,
     exports,
+    forms,
     jobs,
     plans,
     plays,
@@ -18,6 +20,9 @@ from api.routes import (
     search,
     sharing,
     sheets,
+    stills,
+    uploads,
+    works,
 )
 
 PREFIX = "/api/v1"
@@ -26,6 +31,10 @@ _PARTS = (
     plays,
     broadcasts,
     clips,
+    works,
+    acts,
+    stills,
+    forms,
     jobs,
     quality,
     resources,
@@ -35,6 +44,7 @@ _PARTS = (
     plans,
     returns,
     exports,
+    uploads,
     accounts,
 )
 ROUTERS = tuple(part.router for part in _PARTS)

@@ -35,6 +35,9 @@ class NewBroadcast(BaseModel):
     centre: str | None = Field(default=None, max_length=200, description="Id or name.")
     mode: Literal["live", "recorded"] = "live"
     planned_at: AwareDatetime | None = None
+    planned_end_at: AwareDatetime | None = Field(
+        default=None, description="A live show on for less than half of that is flagged."
+    )
     description: str = Field(default="", max_length=5000)
     contract: str = Field(default="", max_length=100, description="Of the studio that makes it.")
 
@@ -61,6 +64,7 @@ def create(body: NewBroadcast, who: Makes, session: Db, parts: OurParts) -> answ
         mode=body.mode,
         description=body.description,
         planned_at=body.planned_at,
+        planned_end_at=body.planned_end_at,
         created_by=who.user_id,
         contract=body.contract,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
@@ -21,6 +22,15 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 class JobList(answers.Answer):
     items: list[answers.JobAnswer]
+
+
+class JobLogLine(answers.Answer):
+    at: dt.datetime
+    text: str
+
+
+class JobLog(answers.Answer):
+    items: list[JobLogLine]
 
 
 @router.get("/jobs")
@@ -47,6 +57,14 @@ def listing(
 def show(job_id: int, who: Sees, session: Db) -> answers.JobAnswer:
     contract = contract_of(who.role, who.contract)
     return answers.job(jobs.get(session, who.centre_path, job_id, contract=contract))
+
+
+@router.get("/jobs/{job_id}/log")
+def log(job_id: int, who: Sees, session: Db) -> JobLog:
+    """What the job said, oldest first; of one with parts, also why a part failed."""
+    contract = contract_of(who.role, who.contract)
+    found = jobs.log(session, who.centre_path, job_id, contract=contract)
+    return JobLog(items=[JobLogLine(at=at.astimezone(dt.UTC), text=text) for at, text in found])
 
 
 @router.post("/jobs/{job_id}/retry")

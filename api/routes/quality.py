@@ -4,21 +4,18 @@ and how well it played."""
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Form, Query, UploadFile
-from fastapi import Path as InPath
+from fastapi import APIRouter, Depends, File, Form, Path, Query, UploadFile
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
 from api.answers import Answer, Played, played
 from api.auth import Db, OurParts, actor, in_reach, require
 from api.errors import Problem
+from api.outside import keep_screenshot
 from catalog import outside
 from catalog.accounts import Identity
-from catalog.errors import Refused
 from catalog.minutes import RULE_VERSION
 from catalog.models import OutsideCount
 from catalog.play_sums import days
@@ -30,9 +27,7 @@ router = APIRouter(tags=["plays"])
 
 Sees = Annotated[Identity, Depends(require("quality.see"))]
 Enters = Annotated[Identity, Depends(require("outside.enter"))]
-ItemId = Annotated[str, InPath(max_length=32)]
-
-SCREENSHOT_MAX: Final = 10 << 20
+ItemId = Annotated[str, Path(max_length=32)]
 
 
 class PlayedDay(Played):
@@ -112,17 +107,6 @@ def enter_outside(
 ) -> Reading:
     """Enter what another platform says, with a screenshot or a link as evidence."""
     outside.item_centre(session, item_id, who.centre_path)
-    key = None
-    if screenshot is not None and screenshot.size:
-        if screenshot.size > SCREENSHOT_MAX:
-            raise Refused("outside_picture", most=SCREENSHOT_MAX >> 20)
-        with tempfile.NamedTemporaryFile() as copy:
-            copy.write(screenshot.file.read())
-            copy.flush()
-            try:
-                key = files.keep(parts.storage, "image", Path(copy.name)).storage_key
-            except Refused:
-                raise Refused("outside_picture", most=SCREENSHOT_MAX >> 20) from None
     row = outside.enter(
         session,
         actor(who),
@@ -132,7 +116,7 @@ def enter_outside(
         seen_at=seen_at,
         now=dt.datetime.now(dt.UTC),
         link=link,
-        screenshot_key=key,
+        screenshot_key=keep_screenshot(parts.storage, screenshot),
     )
     return _reading(row)
 

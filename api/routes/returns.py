@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
-from collections.abc import Iterator
-from typing import Annotated, Any, Final
-from urllib.parse import quote
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, File, Query, UploadFile
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api import answers, jobs
 from api import answers_returns as told
 from api.auth import Db, OurParts, actor, own_centre, require
+from api.downloads import attachment, stored, written
 from api.errors import Problem
-from api.parts import Parts
 from catalog.accounts import Identity
 from catalog.models import Centre, Plan, Return
 from catalog.plans.service import get_plan
@@ -27,6 +24,7 @@ from catalog.returns.jobs import KIND, promise_report
 from catalog.returns.papers import YEARS_MAX, draft, file_name, frozen, write
 from catalog.returns.past_file import BYTES_MAX
 from catalog.returns.shown import FORMATS, Format, Paper, Words
+from infra.storage import NotFound
 
 router = APIRouter(tags=["returns"])
 
@@ -36,8 +34,6 @@ Enters = Annotated[Identity, Depends(require("entry.set"))]
 Year = Annotated[int, Query(ge=2000, le=2200)]
 
 WORDS_MAX: Final = 20_000
-_IN_MEMORY: Final = 4 << 20
-_CHUNK: Final = 256 << 10
 
 
 class Body(BaseModel):
@@ -132,8 +128,8 @@ def promise(body: ReportBody, who: Sees, session: Db, parts: OurParts) -> answer
     return answers.job(job)
 
 
-@router.get("/returns/jobs/{job_id}/file", response_class=StreamingResponse)
-def job_file(job_id: int, who: Sees, session: Db, parts: OurParts) -> StreamingResponse:
+@router.get("/returns/jobs/{job_id}/file", response_class=Response)
+def job_file(job_id: int, who: Sees, session: Db, parts: OurParts) -> Response:
     """What a report job has written."""
     job = jobs.get(session, who.centre_path, job_id)
     if job.kind != KIND:
@@ -141,10 +137,11 @@ def job_file(job_id: int, who: Sees, session: Db, parts: OurParts) -> StreamingR
     if job.state != "done":
         raise Problem("return_file_not_ready")
     result = job.result
-    size = parts.storage.size(result["key"]) if "key" in result else None
-    if size is None:
-        raise Problem("return_file_gone")
-    return _answer(_stored(parts, result["key"], size), result["name"], result["media_type"])
+    try:
+        # No link: whoever follows one would find the file under its key, not under its name.
+        return stored(parts.storage, result["key"], result["media_type"], _headers(result["name"]))
+    except (KeyError, NotFound):
+        raise Problem("return_file_gone") from None
 
 
 @router.post("/returns/import")
@@ -190,28 +187,10 @@ def _both(session: Session, who: Identity, plan: str, centre: str | None) -> tup
 
 
 def _download(paper: Paper, form: Format) -> StreamingResponse:
-    out = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by _pieces)
-    write(paper, form, out)  # type: ignore[arg-type]
-    out.seek(0)
-    return _answer(_pieces(out), file_name(paper, form), FORMATS[form])
+    headers = _headers(file_name(paper, form))
+    return written(lambda out: write(paper, form, out), FORMATS[form], headers)
 
 
-def _answer(pieces: Iterator[bytes], name: str, media_type: str) -> StreamingResponse:
+def _headers(name: str) -> dict[str, str]:
     plain = f"report.{name.rpartition('.')[2]}"
-    headers = {
-        # Names are Chinese: RFC 6266, and a plain one for what does not know it.
-        "content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}",
-        "cache-control": "no-store",
-    }
-    return StreamingResponse(pieces, media_type=media_type, headers=headers)
-
-
-def _pieces(file: Any) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_CHUNK):
-            yield piece
-
-
-def _stored(parts: Parts, key: str, size: int) -> Iterator[bytes]:
-    for start in range(0, size, _CHUNK):
-        yield parts.storage.open_range(key, start, min(start + _CHUNK, size))
+    return {"content-disposition": attachment(name, plain), "cache-control": "no-store"}

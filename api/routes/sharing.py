@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Response
-from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import answers, jobs
 from api.auth import Db, OurParts, actor, own_centre, require
+from api.downloads import attachment, stored
 from api.errors import Problem
 from catalog.accounts import Identity
 from catalog.models import Webhook, WebhookDelivery
@@ -26,7 +25,6 @@ Manages = Annotated[Identity, Depends(require("webhook.manage"))]
 
 ZIP: Final = "application/zip"
 LINK_SECONDS: Final = 3600
-_PIECE: Final = 4 << 20
 
 
 class _Input(BaseModel):
@@ -126,24 +124,10 @@ def download(job: Job, storage: Storage) -> Response:
     key = packages.key_of(job)
     if key is None:
         raise Problem("package_not_ready")
-    size = storage.size(key)
-    if size is None:
+    if storage.size(key) is None:
         raise Problem("package_gone")
-    name = str(job.result.get("name", "package.zip"))
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    local = storage.local_path(key)
-    if local is not None:
-        return FileResponse(local, media_type=ZIP, headers=headers)
-    link = storage.presign(key, LINK_SECONDS)
-    if link is not None:
-        return RedirectResponse(link, status_code=307)
-    headers["content-length"] = str(size)
-    return StreamingResponse(_pieces(storage, key, size), media_type=ZIP, headers=headers)
-
-
-def _pieces(storage: Storage, key: str, size: int) -> Iterator[bytes]:
-    for at in range(0, size, _PIECE):
-        yield storage.open_range(key, at, min(size, at + _PIECE))
+    headers = {"content-disposition": attachment(str(job.result.get("name", "package.zip")))}
+    return stored(storage, key, ZIP, headers, link_seconds=LINK_SECONDS)
 
 
 # --- webhooks --------------------------------------------------------------------------------

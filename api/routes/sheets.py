@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from typing import Annotated, Any, BinaryIO, Final, Literal
+from typing import Annotated, BinaryIO, Final, Literal
 
 from fastapi import APIRouter, Depends, Form, Query, UploadFile
 from fastapi.responses import StreamingResponse
 
 from api import answers
 from api.auth import Db, OurParts, actor, own_centre, require
-from api.routes.exports import XLSX, pieces
+from api.downloads import XLSX, attachment, written
 from catalog.accounts import Identity
 from catalog.records import sheets
 from catalog.search.query import query_for
@@ -26,7 +25,6 @@ Kind = Literal[
 ]  # fmt: skip
 State = Literal["draft", "review_1", "review_2", "review_3", "published", "withdrawn"]
 
-_IN_MEMORY: Final = 4 << 20
 IDS_MAX: Final = 500
 
 
@@ -106,13 +104,5 @@ def bring_in(
 
 
 def workbook(name: str, write: Callable[[BinaryIO], None]) -> StreamingResponse:
-    """What ``write`` writes, as a download; small ones never touch the disk."""
-    out: Any = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (see pieces)
-    try:
-        write(out)
-        out.seek(0)
-    except BaseException:
-        out.close()
-        raise
-    headers = {"content-disposition": f'attachment; filename="{name}.xlsx"'}
-    return StreamingResponse(pieces(out), media_type=XLSX, headers=headers)
+    """What ``write`` writes, as a download."""
+    return written(write, XLSX, {"content-disposition": attachment(f"{name}.xlsx")})

@@ -12,9 +12,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from infra.database import Database
 from infra.settings import Settings
-from tests.browser.test_pages_looks import _SMALL_TARGETS, _UNSOUND, _WATCH_CSP, Look
+from tests.browser.test_pages_looks import Look
 from tests.support.library_stage import LONG, Stage, seed, web
 from tests.support.pages_server import chromium
+from tests.support.soundness import SMALL_TARGETS, UNSOUND, WATCH_CSP
 
 pytestmark = pytest.mark.browser
 
@@ -36,6 +37,8 @@ STAFF = [
     "/desk/library/{gone}",
     "/desk/review",
     "/desk/sharing",
+    "/desk/b/{evening}",
+    "/desk/items/{evening}/outside",
 ]
 ADMIN = ["/desk/audit", "/desk/sharing", "/desk/components", "/desk/people", "/desk/account"]
 ANYONE = [
@@ -131,15 +134,15 @@ WAYS = [
 def test_page_is_sound(browser: Browser, stage: Stage, role: str | None, path: str) -> None:
     context = enter(browser, stage, role)
     page = context.new_page()
-    page.add_init_script(_WATCH_CSP)
+    page.add_init_script(WATCH_CSP)
     seen = Look(page)
     answer = page.goto(at(stage, path))
     assert answer is not None
     assert answer.status == 200
     page.wait_for_load_state("load")
-    assert page.evaluate(_UNSOUND) == []
+    assert page.evaluate(UNSOUND) == []
     assert page.evaluate("window.violations") == []
-    assert page.evaluate(_SMALL_TARGETS, 48) == []
+    assert page.evaluate(SMALL_TARGETS, 48) == []
     for width in (390, 320, 1440):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -154,7 +157,7 @@ def test_larger_type(browser: Browser, stage: Stage, path: str) -> None:
     page = context.new_page()
     page.goto(at(stage, path))
     assert page.evaluate("getComputedStyle(document.body).fontSize") == "22px"
-    assert page.evaluate(_SMALL_TARGETS, 60) == []
+    assert page.evaluate(SMALL_TARGETS, 60) == []
     for width in (390, 320):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -171,7 +174,7 @@ def test_nothing_in_it_is_still_a_page(
     page = context.new_page()
     page.goto(bare.site + path)
     expect(page.locator(".empty")).to_have_count(1)
-    assert page.evaluate(_UNSOUND) == []
+    assert page.evaluate(UNSOUND) == []
     context.close()
 
 

@@ -11,10 +11,13 @@ from playwright.sync_api import Browser, Page
 
 from tests.support.fake_pages import KEY, PASSWORD
 from tests.support.pages_server import ROOT, chromium, fake_pages, post, until
+from tests.support.soundness import SMALL_TARGETS, UNSOUND, WATCH_CSP
 
 pytestmark = pytest.mark.browser
 
-VIEWER = ["/", "/b/b-live", "/b/b-lost", "/b/b-soon", "/b/b-over", "/clips/c1", "/nope"]
+VIEWER = [
+    "/", "/b/b-live", "/b/b-lost", "/b/b-soon", "/b/b-over", "/clips/c1", "/works/w-whole", "/nope",
+]  # fmt: skip
 DOORS = ["/desk/sign-in", "/setup/once", "/setup/used"]
 DESK = [
     "/desk",
@@ -27,52 +30,6 @@ DESK = [
     "/desk/components",
 ]
 ALL = [*VIEWER, *DOORS, *DESK]
-
-_WATCH_CSP = """
-window.violations = [];
-document.addEventListener('securitypolicyviolation', (e) =>
-  window.violations.push(e.violatedDirective + ' ' + e.blockedURI + ' ' + (e.sample || '')));
-"""
-
-_SMALL_TARGETS = """(least) => {
-  const wanted = 'button, .button, .nav-link, .brand, .back, .tab, .segment, .choice, ' +
-    'input:not([type=hidden]):not([type=radio]), select, textarea, summary, ' +
-    '.player-started media-control-bar > *:not(.player-space)';
-  return [...document.querySelectorAll(wanted)]
-    .filter((e) => e.checkVisibility() && !e.closest('.sr-only'))
-    .map((e) => [e, e.getBoundingClientRect()])
-    .filter(([, box]) => box.width > 0 && (box.height < least - 0.5 || box.width < 47.5))
-    .map(([e, box]) => `${e.outerHTML.slice(0, 90)} ${box.width}x${box.height}`);
-}"""
-
-_UNSOUND = """() => {
-  const found = [];
-  const start = (e) => e.outerHTML.slice(0, 90);
-  const name = (e) => (e.getAttribute('aria-label') || e.textContent || '').trim() ||
-    [...e.querySelectorAll('img[alt]')].map((i) => i.alt).join('');
-  for (const e of document.querySelectorAll('a[href], button'))
-    if (!name(e) && !e.closest('[aria-hidden=true]')) found.push('no name: ' + start(e));
-  for (const e of document.querySelectorAll('input:not([type=hidden]), select, textarea'))
-    if (!e.labels.length && !e.getAttribute('aria-label')) found.push('no label: ' + start(e));
-  for (const e of document.querySelectorAll('img:not([alt])')) found.push('no alt: ' + e.src);
-  for (const e of document.querySelectorAll('[aria-describedby], [aria-labelledby]'))
-    for (const id of (e.getAttribute('aria-describedby') ||
-        e.getAttribute('aria-labelledby')).split(' '))
-      if (!document.getElementById(id)) found.push('points nowhere: ' + id);
-  const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
-  ids.filter((id, i) => ids.indexOf(id) !== i).forEach((id) => found.push('id twice: ' + id));
-  const heads = [...document.querySelectorAll('h1,h2,h3,h4')].filter((h) => h.checkVisibility());
-  if (heads.filter((h) => h.tagName === 'H1').length !== 1) found.push('not one h1');
-  heads.reduce((last, h) => {
-    const level = Number(h.tagName[1]);
-    if (last && level > last + 1) found.push('heading skips: ' + h.textContent);
-    return level;
-  }, 0);
-  if (document.querySelectorAll('main').length !== 1) found.push('not one main');
-  for (const e of document.querySelectorAll('body [style]'))
-    if (!e.closest('media-controller')) found.push('style attribute: ' + start(e));
-  return found;
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +84,7 @@ def look(
     cookies += [("xitai_elder", "1")] if elder else []
     context.add_cookies([{"name": n, "value": v, "url": site} for n, v in cookies])
     page = context.new_page()
-    page.add_init_script(_WATCH_CSP)
+    page.add_init_script(WATCH_CSP)
     found = Look(page)
     page.goto(site + path)
     page.wait_for_load_state("load")
@@ -139,8 +96,8 @@ def test_page_is_sound_on_a_phone(browser: Browser, site: str, path: str) -> Non
     seen = look(browser, site, path)
     page = seen.page
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.evaluate(_SMALL_TARGETS, 48) == []
-    assert page.evaluate(_UNSOUND) == []
+    assert page.evaluate(SMALL_TARGETS, 48) == []
+    assert page.evaluate(UNSOUND) == []
     assert page.evaluate("window.violations") == []
     assert seen.complaints == []
     page.set_viewport_size({"width": 320, "height": 640})
@@ -154,7 +111,7 @@ def test_page_is_sound_on_a_phone(browser: Browser, site: str, path: str) -> Non
 def test_larger_type_is_larger_everywhere(browser: Browser, site: str, path: str) -> None:
     page = look(browser, site, path, elder=True).page
     assert page.evaluate("getComputedStyle(document.body).fontSize") == "22px"
-    assert page.evaluate(_SMALL_TARGETS, 60) == []
+    assert page.evaluate(SMALL_TARGETS, 60) == []
     for width in (390, 320):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -165,7 +122,7 @@ def test_larger_type_is_larger_everywhere(browser: Browser, site: str, path: str
 def test_nothing_in_it_is_still_a_page(browser: Browser, bare_site: str, path: str) -> None:
     seen = look(browser, bare_site, path)
     assert seen.page.locator(".empty").count() == 1
-    assert seen.page.evaluate(_UNSOUND) == []
+    assert seen.page.evaluate(UNSOUND) == []
     seen.page.context.close()
 
 

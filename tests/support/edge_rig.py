@@ -11,8 +11,9 @@ from typing import Any, cast
 
 import redis.asyncio
 
-from api.edge import Edge
-from api.edge_state import EdgeState, LibraryAway, LibraryEntry, MediaFile
+from api.edge.app import Edge
+from api.edge.library import LibraryAway, LibraryEntry, MediaFile
+from api.edge.state import EdgeState
 from infra.redis import RedisAway, air_key
 from infra.storage.folder import FolderStorage
 from infra.storage.port import Storage
@@ -166,8 +167,9 @@ class Rig:
         folder: Path,
         storage: Storage | None = None,
         clock: Callable[[], float] | None = None,
+        client: redis.asyncio.Redis | None = None,
     ) -> None:
-        """``clock``: real time instead of ``now``."""
+        """``clock``: real time instead of ``now``; ``client``: a Redis instead of ``redis``."""
         self.now = 1000.0
         self.redis = FakeRedis()
         self.library = FakeLibrary()
@@ -175,7 +177,7 @@ class Rig:
         self.storage = storage or FolderStorage(folder)
         self.passed: list[str] = []
         self.state = EdgeState(
-            cast(redis.asyncio.Redis, self.redis),
+            client or cast(redis.asyncio.Redis, self.redis),
             self.library,
             metrics=self.metrics,
             clock=clock or (lambda: self.now),

@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
+from api.making import made_line
 from api.pages import gallery
 from api.pages.routes import install_error_pages, page_router
 from api.pages.view import (
@@ -22,6 +23,7 @@ from api.pages.view import (
     BroadcastForm,
     BroadcastPageView,
     Centre,
+    Chapter,
     ClipCard,
     ClipForm,
     ClipPageView,
@@ -33,7 +35,10 @@ from api.pages.view import (
     FormErrors,
     GapRow,
     HomeView,
+    JobLine,
     JobRow,
+    JobsShown,
+    Link,
     NotFound,
     OwedLine,
     PageConfig,
@@ -44,12 +49,21 @@ from api.pages.view import (
     SignInRefused,
     TakeRow,
     User,
+    WorkCard,
+    WorkDesk,
+    WorkPageView,
 )
 
 LIVE = "/hls/live/main.m3u8"
 REPLAY = "/hls/replay/main.m3u8"
+BOARD = "/hls/replay/storyboard.vtt"
 PASSWORD = "good-password"
 KEY = "k9Qm2vXw7LrT4pNz8sYb1A"
+_CHAPTERS = (
+    Chapter(0, 4_000, "主持人开场"),
+    Chapter(4_000, 7_500, "象脚鼓舞《欢腾的勐混》 勐混镇曼蚌村文艺队"),
+    Chapter(7_500, 12_000, "布朗弹唱《茶山敬酒歌》"),
+)
 _STAFF = User("u1", "岩温罕", "staff", "勐海县文化馆")
 _TEXT = (
     "象脚鼓舞、布朗弹唱、傣族武术，还有村里小朋友的合唱。\n"
@@ -65,6 +79,7 @@ class FakePages:
         now = datetime.now(UTC)
         self.plays: list[dict[str, Any]] = []
         self.clips_made: list[ClipCard] = []
+        self.mp4s: set[str] = set()
         self.job_rows = {} if empty else {job.id: job for job in gallery.jobs(now)}
         cards = () if empty else gallery.cards(now)
         self.cards: dict[str, BroadcastCard] = {card.id: card for card in cards}
@@ -82,9 +97,13 @@ class FakePages:
         return tuple(card for card in self.cards.values() if card.state in states)
 
     async def home(self) -> HomeView:
-        return HomeView(
-            self._in("live", "interrupted"), self._in("waiting"), self._in("ended"), self._clips()
-        )
+        over: tuple[BroadcastCard | WorkCard, ...] = self._in("ended")
+        if self.cards:
+            old = "1998 年傣族泼水节文艺晚会录像带转录"
+            over += (
+                WorkCard("w-whole", old, "勐海县文化馆", None, 5_412_000, 86, datetime.now(UTC)),
+            )
+        return HomeView(self._in("live", "interrupted"), self._in("waiting"), over, self._clips())
 
     def _clips(self) -> tuple[ClipCard, ...]:
         if not self.cards:
@@ -101,8 +120,11 @@ class FakePages:
             return None
         replay = None if card.state == "waiting" else REPLAY
         hls = REPLAY if card.state == "ended" else LIVE
-        clips = self._clips() if card.state == "ended" else ()
-        return BroadcastPageView(card, _TEXT, hls, hls, replay, LIVE, REPLAY, clips)
+        if card.state != "ended":
+            return BroadcastPageView(card, _TEXT, hls, hls, replay, LIVE, REPLAY)
+        return BroadcastPageView(
+            card, _TEXT, hls, hls, replay, LIVE, REPLAY, self._clips(), BOARD, _CHAPTERS
+        )
 
     async def clip_page(self, clip_id: str) -> ClipPageView | None:
         clip = next((c for c in self._clips() if c.id == clip_id), None)
@@ -118,6 +140,31 @@ class FakePages:
             self.cards.get("b-over"),
             plays=532,
             ready=clip.ready,
+            forms=(Link("/clips/c2", "vertical"),),
+            storyboard_url=BOARD,
+            chapters=_CHAPTERS[:2] if clip.id == "c2" else (),
+        )
+
+    async def work_page(self, work_id: str) -> WorkPageView | str | None:
+        if work_id not in ("w-whole", "w-making") or not self.cards:
+            return {"c1": "/clips/c1"}.get(work_id)
+        whole = work_id == "w-whole"
+        return WorkPageView(
+            id=work_id,
+            title="1998 年傣族泼水节文艺晚会录像带转录（上集，勐海县文化馆库存第 37 号带）",
+            centre="勐海县文化馆",
+            duration_ms=5_412_000 if whole else 1_260_000,
+            hls_url=REPLAY,
+            poster_url="/fake/poster1.svg",
+            playable=True,
+            ready=whole,
+            progress=None if whole else 0.37,
+            eta_s=None if whole else 412,
+            published_at=datetime.now(UTC) - timedelta(days=2),
+            plays=86,
+            clips=self._clips() if whole else (),
+            storyboard_url=BOARD if whole else None,
+            chapters=_CHAPTERS if whole else (),
         )
 
     # who
@@ -194,6 +241,7 @@ class FakePages:
             counts=Counts(9_820, 8_412, 7_905, 3_361, 2_204, {"robot": 86, "double_click": 311}),
             peak_viewers=1_286,
             clips=self._clips(),
+            recording=await self.work_desk(user, card.id),
             jobs=tuple(job for job in self.job_rows.values() if job.state == "running"),
         )
 
@@ -227,14 +275,40 @@ class FakePages:
         self, user: User, broadcast_id: str, form: ClipForm
     ) -> ClipQueued | FormErrors:
         self._card(broadcast_id)
-        if form.out_ms > 6_132_000:
+        if max(stop for _, stop in form.pieces_ms) > 6_132_000:
             return FormErrors({"stop": "结束超出了回看的长度（1:42:12）。"})
         id = f"c-new{len(self.clips_made)}"
-        self.clips_made.append(ClipCard(id, form.title, form.out_ms - form.in_ms, None, False))
+        length = sum(stop - start for start, stop in form.pieces_ms)
+        self.clips_made.append(ClipCard(id, form.title, length, None, False))
         return ClipQueued(id, "j1")
 
-    async def jobs(self, user: User) -> tuple[JobRow, ...]:
-        return tuple(self.job_rows.values())
+    async def work_desk(self, user: User | None, work_id: str) -> WorkDesk | None:
+        if user is None or work_id == "nothing":
+            return None
+        if work_id in self.mp4s:
+            return WorkDesk(work_id, "making", progress=0.42, note="正在合成 MP4")
+        if work_id == "w-making":
+            return WorkDesk(work_id, "later")
+        if work_id.startswith("c"):
+            made = made_line({"copied": 4_980, "encoded": 62})
+            return WorkDesk(work_id, "ready", made, bytes=48_211_020)
+        return WorkDesk(work_id, "none", timeline_href="/desk")
+
+    async def make_mp4(self, user: User, work_id: str) -> None:
+        self.mp4s.add(work_id)
+
+    async def mp4(self, user: User, work_id: str) -> Response | None:
+        return Response(b"mp4", media_type="video/mp4") if work_id.startswith("c") else None
+
+    async def jobs(self, user: User, shown: JobsShown = "") -> tuple[JobRow, ...]:
+        states = {"open": ("running", "queued"), "failed": ("failed",)}.get(shown)
+        rows = self.job_rows.values()
+        return tuple(row for row in rows if states is None or row.state in states)
+
+    async def job_log(self, user: User, job_id: str) -> tuple[JobLine, ...]:
+        if job_id not in self.job_rows:
+            raise NotFound
+        return gallery.job_lines(datetime.now(UTC))
 
     async def retry_job(self, user: User, job_id: str) -> None:
         self._move(job_id, "queued")

@@ -21,6 +21,8 @@ const ICONS = [
   // 资源库
   'book-open', 'eye-off', 'image', 'layout-grid', 'list', 'music', 'package', 'search', 'send',
   'siren', 'sliders-horizontal', 'undo-2',
+  // 剪微视频
+  'pause', 'redo-2', 'skip-back', 'skip-forward', 'trash-2', 'zoom-in', 'zoom-out',
 ];
 
 const manifest = {};
@@ -73,7 +75,7 @@ for (const name of readdirSync('src').filter((f) => f.endsWith('.ts') && !f.ends
   emit(out, await bundle(`src/${name}`, { format: 'iife', define }));
 }
 // What viewers never need is not in what viewers load.
-for (const name of ['site.css', 'library.css', 'targets.css']) emit(name, await bundle(`css/${name}`));
+for (const name of ['site.css', 'library.css', 'targets.css', 'timeline.css', 'uploads.css', 'forms.css', 'stills.css']) emit(name, await bundle(`css/${name}`));
 emit('icons.svg', Buffer.from(iconSheet()));
 emit('favicon.svg', readFileSync('img/favicon.svg'));
 writeFileSync(join(OUT, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);

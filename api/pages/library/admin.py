@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any, Final
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, joinedload
 
 from api.pages.library import cards
@@ -19,7 +20,7 @@ from catalog.centres import within
 from catalog.models import AuditEntry, Broadcast, Centre, Resource, User
 from catalog.records import kinds
 from catalog.records.reach import resources_of
-from catalog.records.review import may_decide
+from catalog.records.review import may_decide_all
 from catalog.records.states import REVIEW_STATES, step_of
 
 QUEUE_MAX: Final = 200
@@ -60,6 +61,20 @@ ACTIONS: Final = {
     "broadcast.key": "更换推流码",
     "broadcast.standing": "改怎么计数",
     "clip.make": "剪微视频",
+    "master.make": "合成 MP4",
+    "form.make": "做手机版",
+    "programme.set": "改节目单",
+    "mark.add": "打点",
+    "mark.remove": "撤回打点",
+    "act.save": "确认节目段",
+    "still.ask": "请挑图片",
+    "still.confirm": "确认图片",
+    "still.dismiss": "不要图片",
+    "still.undo": "撤回图片的选择",
+    "upload.begin": "开始上传",
+    "upload.remove": "取消上传",
+    "upload.insist": "收下重复的文件",
+    "upload.refuse": "没有收下文件",
     "job.retry": "重做任务",
     "job.cancel": "取消任务",
     "user.create": "开账号",
@@ -87,6 +102,7 @@ OBJECTS: Final = {
     "job": "任务",
     "item": "直播或作品",
     "past_broadcast": "往年直播",
+    "upload": "上传",
 }
 _DETAILS: Final = {
     "why": "原因",
@@ -104,6 +120,11 @@ _DETAILS: Final = {
     "rows": "行数",
     "made": "新登记",
     "changed": "改动",
+    "lines": "节目数",
+    "acts": "段数",
+    "pictures": "图片数",
+    "count": "张数",
+    "label": "名称",
 }
 
 
@@ -121,17 +142,19 @@ def waiting(session: Session, actor: Actor) -> tuple[Waiting, ...]:
     shown = cards.look_up(session, found)
     senders = _names(session, {r.submitted_by for r in found if r.submitted_by})
     judge = may(actor.role, "review.decide")
+    refused = may_decide_all(session, actor, found) if judge else {}
+    sent = _sent_at(session, [resource.id for resource in found])
     rows = []
     for resource in found:
         step = kinds.STEPS[step_of(resource.state)]
-        why = may_decide(session, actor, resource) if judge else "not_allowed"
+        why = refused[resource.id] if judge else "not_allowed"
         facts: dict[str, str | int] = {"step": step, "people": resource.centre.reviewers}
         rows.append(
             Waiting(
                 card=cards.card(resource, shown),
                 step_name=step,
                 sent_by=senders.get(resource.submitted_by or "", ""),
-                sent_at=_sent_at(session, resource),
+                sent_at=sent.get(resource.id),
                 mine=why is None,
                 why_not=sentence(why, facts) if why and judge else "",
             )
@@ -140,17 +163,19 @@ def waiting(session: Session, actor: Actor) -> tuple[Waiting, ...]:
     return tuple(rows)
 
 
-def _sent_at(session: Session, resource: Resource) -> dt.datetime | None:
-    return session.scalar(
-        select(AuditEntry.at)
+def _sent_at(session: Session, ids: list[str]) -> dict[str, dt.datetime]:
+    """Record → when it was last submitted."""
+    query = (
+        select(AuditEntry.object_id, AuditEntry.at)
         .where(
             AuditEntry.object_kind == "resource",
-            AuditEntry.object_id == resource.id,
+            AuditEntry.object_id.in_(ids),
             AuditEntry.action == "resource.submit",
         )
-        .order_by(AuditEntry.id.desc())
-        .limit(1)
+        .ext(distinct_on(AuditEntry.object_id))
+        .order_by(AuditEntry.object_id, AuditEntry.id.desc())
     )
+    return {row.object_id: row.at for row in session.execute(query)}
 
 
 def _names(session: Session, ids: set[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, joinedload
 
 from api.pages.library.view import Card, Media
+from api.pages.watching import path_of
 from catalog.minutes import TICKS_A_MS
 from catalog.models import Broadcast, Genre, Resource, Work
 from catalog.records import kinds
@@ -34,6 +35,12 @@ def file_url(resource: Resource, *, small: bool = False) -> str | None:
     if not resource.storage_key or not resource.sha256:
         return None
     return f"/files/{resource.id}/{resource.sha256[:12]}{'-small' if small else ''}"
+
+
+def large_url(resource: Resource) -> str | None:
+    """Address of a picture as a page shows it alone: of a photographer's a smaller one."""
+    whole = file_url(resource)
+    return f"{whole}-large" if whole and resource.technical.get("large") else whole
 
 
 def load(session: Session, ids: Sequence[str]) -> list[Resource]:
@@ -144,8 +151,8 @@ def media(resource: Resource, shown: Shown) -> Media:
     work = shown.works.get(resource.work_id or "")
     broadcast = shown.broadcasts.get(resource.broadcast_id or "")
     watch = None
-    if work is not None and work.kind == "clip":
-        watch = f"/clips/{work.id}"
+    if work is not None and work.kind != "recording":
+        watch = path_of(work)
     elif broadcast is not None and resource.kind in ("finished", "raw"):
         watch = f"/b/{broadcast.id}"
     elif resource.state == "published":
@@ -157,6 +164,7 @@ def media(resource: Resource, shown: Shown) -> Media:
         item_id=_item(resource, work),
         poster_url=poster_url(resource, shown),
         image_url=whole if resource.kind == "image" else None,
+        large_url=large_url(resource) if resource.kind == "image" else None,
         file_url=whole,
         file_name=resource.title,
         file_type=resource.media_type,

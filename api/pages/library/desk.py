@@ -55,6 +55,10 @@ DONE: Final = {
     "hook": "改好了。",
     "ping": "已发出一条测试消息，几秒后刷新看结果。",
     "package": "开始打包了，进度在下面，关掉这一页也会做完。",
+    "acts": "保存好了。观众在回看里能按节目跳转。",
+    "clips": "开始剪了，进度在下面，关掉这一页也会做完。",
+    "form": "开始做了，关掉这一页也会做完。",
+    "list": "节目单存好了。",
     "nothing": "还没有选中任何一件。",
 }
 """What `?done=` may make a page say: a fixed list, so that no link puts words on our pages."""

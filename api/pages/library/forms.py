@@ -29,6 +29,7 @@ BY_KIND: Final = {
     "news": ("body",),
     "image": ("ledger", "parent_id"),
     "lesson": ("parent_id",),
+    "course": ("lessons_planned",),
     "finished": ("origin",),
     "micro": ("origin",),
 }
@@ -56,9 +57,18 @@ def fields_of(form: FormData, kind: str) -> dict[str, Any]:
     found["keywords"] = words_of(text(form, "keywords"))
     found["languages"] = texts(form, "languages")
     found["people"] = [{"name": name, "role": role} for name, role in people_of(form) if name]
+    if kind == "course":
+        found["lessons_planned"] = _number(found["lessons_planned"])
     if kind == "image":
         found["confirmed"] = text(form, "confirmed") == "1"
     return found
+
+
+def _number(typed: str) -> int | str:
+    """What is no number goes on as it is, for the field to refuse."""
+    if not typed:
+        return 0
+    return int(typed) if typed.isascii() and typed.isdecimal() and len(typed) < 10 else typed
 
 
 def people_of(form: FormData) -> list[tuple[str, str]]:

@@ -11,10 +11,11 @@ from api.pages.view import Gone
 from catalog.audit import Actor
 from catalog.errors import Missing
 from catalog.models import Resource
-from catalog.records.files import small_key
+from catalog.records.files import large_key, small_key
 from catalog.records.service import children, get, public
 
 _SMALL = "-small"
+_LARGE = "-large"
 
 
 def record(session: Session, resource_id: str) -> PublicRecord:
@@ -44,6 +45,9 @@ def record(session: Session, resource_id: str) -> PublicRecord:
                 cards.card(kid, shown, public=True),
                 cards.media(kid, shown),
                 kid.description,
+                photographer="、".join(p.name for p in people(kid) if p.role == "photographer"),
+                width=_edge(kid, "width"),
+                height=_edge(kid, "height"),
             )
             for kid in kids
         ),
@@ -51,19 +55,26 @@ def record(session: Session, resource_id: str) -> PublicRecord:
     )
 
 
+def _edge(resource: Resource, name: str) -> int:
+    found = resource.technical.get(name)
+    return found if isinstance(found, int) else 0
+
+
 def file_of(session: Session, actor: Actor | None, resource_id: str, name: str) -> tuple[str, str]:
     """Storage key and media type of a record's file: of a published one anyone's, else for those
     who reach the record. Raises Missing, also for a checksum that is not its file's."""
-    small = name.endswith(_SMALL)
+    small, large = name.endswith(_SMALL), name.endswith(_LARGE)
     try:
         resource = public(session, resource_id)
     except Missing:
         if actor is None:
             raise
         resource = get(session, actor, resource_id)
-    digest = name.removesuffix(_SMALL)
+    digest = name.removesuffix(_SMALL).removesuffix(_LARGE)
     if not resource.storage_key or not resource.sha256 or digest != resource.sha256[:12]:
         raise Missing("resource_unknown")
     if small:
         return small_key(resource.storage_key), "image/jpeg"
+    if large and resource.technical.get("large"):
+        return large_key(resource.storage_key), "image/jpeg"
     return resource.storage_key, resource.media_type

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import (
-    FileResponse,
     JSONResponse,
     RedirectResponse,
     Response,
-    StreamingResponse,
 )
 from sqlalchemy.orm import Session
 
+from api.downloads import inline
 from api.pages.backend import Person
 from api.pages.guard import current_user
 from api.pages.library import data as library_data
@@ -30,7 +28,6 @@ from catalog.search.suggest import suggest
 from infra.storage import NotFound as NoFile
 from infra.storage import Storage
 
-_PIECE: Final = 1 << 20
 _KEPT_SECONDS: Final = 300
 """A file's address has its checksum in it; withdrawn, browsers that saw it forget it in minutes,
 and a link to object storage opens nothing any more."""
@@ -96,30 +93,7 @@ def _files(router: APIRouter, desk: Desk, parts: Parts) -> None:
 
 
 def _send(storage: Storage, key: str, media_type: str, name: str) -> Response:
-    headers = {
-        "cache-control": f"private, max-age={_KEPT_SECONDS}",
-        "content-disposition": f'inline; filename="{name}"',
-        # A PDF or a picture of somebody else's making runs nothing here.
-        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-        "x-content-type-options": "nosniff",
-    }
-    path = storage.local_path(key)
-    if path is not None:
-        if not path.is_file():
-            raise NotFound
-        return FileResponse(path, media_type=media_type, headers=headers)
-    if link := storage.presign(key, _KEPT_SECONDS):
-        return RedirectResponse(link, status_code=302, headers={"cache-control": "no-store"})
-    size = storage.size(key)
-    if size is None:
-        raise NotFound
-    headers["content-length"] = str(size)
-    return StreamingResponse(_pieces(storage, key, size), media_type=media_type, headers=headers)
-
-
-def _pieces(storage: Storage, key: str, size: int) -> Iterator[bytes]:
     try:
-        for start in range(0, size, _PIECE):
-            yield storage.open_range(key, start, start + _PIECE)
-    except NoFile as error:
-        raise NotFound from error
+        return inline(storage, key, media_type, name, seconds=_KEPT_SECONDS)
+    except NoFile:
+        raise NotFound from None

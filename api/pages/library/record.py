@@ -13,11 +13,14 @@ from api.pages.library import cards as library_cards
 from api.pages.library import counting as library_counting
 from api.pages.library.cards import Shown
 from api.pages.library.view import Change, Decision, Fact, Person, RecordView, ReviewBox, Version
-from api.pages.words import size
+from api.pages.view import WorkDesk
+from api.pages.watching import desk_of
+from api.pages.words import clock, size
 from api.rights import may
 from api.sentences import sentence
 from catalog.audit import Actor
-from catalog.models import Broadcast, Centre, Resource, ResourceVersion, Review
+from catalog.minutes import TICKS_A_MS
+from catalog.models import Broadcast, Centre, Resource, ResourceVersion, Review, Work
 from catalog.records import kinds
 from catalog.records.fields import FIELDS, content_hash
 from catalog.records.review import may_decide, reviews_of
@@ -44,7 +47,14 @@ MEDIA_LABELS: Final = {
     "event_date": "日期",
     "kind": "种类",
 }
-_TECHNICAL: Final = {"width": "宽", "height": "高", "lessons_planned": "计划章数"}
+_TECHNICAL: Final = {
+    "width": "宽",
+    "height": "高",
+    "lessons_planned": "计划章数",
+    "taken_at": "拍摄时间",
+    "camera": "相机",
+    "at_ticks": "在节目里的位置",
+}
 
 
 def record(session: Session, actor: Actor, resource_id: str) -> RecordView:
@@ -78,8 +88,13 @@ def record(session: Session, actor: Actor, resource_id: str) -> RecordView:
         withdrawn_at=resource.withdrawn_at or (broadcast.off_air_at if broadcast else None),
         withdrawn_why=resource.withdrawn_why,
         off_air=off_air,
+        mp4=_mp4(session, shown.works.get(resource.work_id or "")),
         rights=_rights(actor, resource, off_air),
     )
+
+
+def _mp4(session: Session, work: Work | None) -> WorkDesk | None:
+    return desk_of(session, work) if work is not None and work.state == "ready" else None
 
 
 def _rights(actor: Actor, resource: Resource, off_air: bool) -> frozenset[str]:
@@ -173,7 +188,10 @@ def _technical(resource: Resource) -> tuple[Fact, ...]:
     if resource.size_bytes:
         found.append(Fact("大小", bytes_text(resource.size_bytes)))
     for name, value in resource.technical.items():
-        found.append(Fact(_TECHNICAL.get(name, name), str(value)))
+        if isinstance(value, bool):
+            continue  # how its files are kept
+        said_ = clock(value // TICKS_A_MS) if name == "at_ticks" else str(value)
+        found.append(Fact(_TECHNICAL.get(name, name), said_))
     return tuple(found)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
-from collections.abc import Iterator
-from typing import Any, BinaryIO, Final, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, BinaryIO, Final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData, QueryParams
 
+from api.downloads import XLSX, attachment, written
 from api.pages.backend import Backend, Person
 from api.pages.library import data as library_data
 from api.pages.library import forms as library_forms
@@ -46,11 +47,8 @@ from catalog.records.genres import add_genre, genres, retire_genre
 from catalog.records.reach import contract_of
 from catalog.search.suggest import suggest
 
-XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 FILES_MAX: Final = 40
 """Pictures of an exhibition sent at once."""
-_IN_MEMORY: Final = 4 << 20
-_CHUNK: Final = 64 << 10
 
 
 def library_router(backend: Backend) -> APIRouter:
@@ -195,16 +193,9 @@ def _submit(
 
 
 def _sheets(router: APIRouter, desk: Desk, parts: Parts) -> None:
-    async def workbook(name: str, fill: Any) -> Response:
-        out = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by _pieces)
-        try:
-            await desk.run(lambda session: fill(session, cast("BinaryIO", out)))
-        except BaseException:
-            out.close()
-            raise
-        out.seek(0)
-        headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return StreamingResponse(_pieces(cast("BinaryIO", out)), media_type=XLSX, headers=headers)
+    async def workbook(name: str, fill: Callable[[Session, BinaryIO], object]) -> Response:
+        headers = {"content-disposition": attachment(name)}
+        return await desk.run(lambda session: written(partial(fill, session), XLSX, headers))
 
     @router.get("/desk/library/template.xlsx")
     async def template(request: Request) -> Response:
@@ -264,12 +255,6 @@ def _sheets(router: APIRouter, desk: Desk, parts: Parts) -> None:
         except Refused as error:
             return await page(request, person, 422, error=refusal(error, request), centre_id=wanted)
         return await page(request, person, result=result, centre_id=wanted)
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_CHUNK):
-            yield piece
 
 
 # --- 门类 -------------------------------------------------------------------------------------

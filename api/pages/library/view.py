@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from api.pages.library.ask import Ask, Choice, Facet, Pager
+from api.pages.view import WorkDesk
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Media:
     item_id: str = ""
     poster_url: str | None = None
     image_url: str | None = None
+    large_url: str | None = None
+    """The picture as a page shows it alone: no larger than a screen needs."""
     file_url: str | None = None
     file_name: str = ""
     file_type: str = ""
@@ -181,6 +184,8 @@ class RecordView:
     withdrawn_why: str = ""
     off_air: bool = False
     """Taken down at once: media addresses answer nothing."""
+    mp4: WorkDesk | None = None
+    """Of footage that is a work: its MP4, and how it was cut."""
     rights: frozenset[str] = frozenset()
     """submit, change, withdraw, restore, takedown, put_back: what this person may do now."""
 
@@ -274,3 +279,7 @@ class PublicChild:
     card: Card
     media: Media
     description: str
+    photographer: str = ""
+    width: int = 0
+    """Of a picture, upright; 0: not known."""
+    height: int = 0

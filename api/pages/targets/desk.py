@@ -9,10 +9,11 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from fastapi import Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
+from api.downloads import stored
 from api.pages.backend import Person
 from api.pages.library.desk import Desk, Notice, refusal, say, uploads
 from api.pages.view import FormErrors, NotFound
@@ -132,15 +133,7 @@ def hand_out(storage: Storage, key: str, name: str) -> Response:
         "x-content-type-options": "nosniff",
         "content-security-policy": "default-src 'none'; sandbox",
     }
-    path = storage.local_path(key)
-    if path is not None:
-        if not path.is_file():
-            raise NotFound
-        return FileResponse(path, media_type=kind, headers=headers)
-    address = storage.presign(key, _LINK_SECONDS)
-    if address is not None:
-        return RedirectResponse(address, status_code=302, headers={"cache-control": "no-store"})
     try:
-        return Response(storage.get(key), media_type=kind, headers=headers)
+        return stored(storage, key, kind, headers, link_seconds=_LINK_SECONDS)
     except NoObject:
         raise NotFound from None

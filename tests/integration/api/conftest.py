@@ -10,7 +10,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from api.app import Application, make_application
-from api.edge import Edge
+from api.edge.app import Edge
 from catalog.accounts import create_user, issue_token, open_session
 from catalog.centres import add_centre
 from catalog.models import ROLES

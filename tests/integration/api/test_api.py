@@ -342,9 +342,12 @@ async def test_jobs_are_listed_cancelled_and_tried_again(
     assert (await web.post(f"{url}/retry", headers=staff)).json()["state"] == "queued"
     live = await web.post(f"{API}/jobs/{ids[1]}/cancel", headers=staff)
     assert live.json()["code"] == "job_live"
+    log = (await web.get(f"{url}/log", headers=staff)).json()["items"]
+    assert [line["text"] for line in log] == ["重新排队"]
     for job_id in (hidden, 0, 2**70, -1):
-        missing = await web.get(f"{API}/jobs/{job_id}", headers=staff)
-        assert missing.status_code == 404
+        for path in ("", "/log"):
+            missing = await web.get(f"{API}/jobs/{job_id}{path}", headers=staff)
+            assert missing.status_code == 404
 
 
 async def test_accounts_over_the_api(web: AsyncClient, cast: Cast) -> None:

@@ -66,9 +66,8 @@ def server(bare_settings: Settings) -> Iterator[Server]:
 
 @pytest.fixture
 async def rig(server: Server, tmp_path: Path) -> AsyncIterator[Rig]:
-    made = Rig(tmp_path / "storage", clock=time.monotonic)
     client = connect_async(server.settings)
-    made.state.client = client
+    made = Rig(tmp_path / "storage", clock=time.monotonic, client=client)
     yield made
     await made.close()
     await client.aclose()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy.orm import Session
 
-from api.edge_state import LibraryAway, MediaFile
+from api.edge.library import LibraryAway, MediaFile
 from api.library import CatalogueLibrary
 from catalog.air import RenditionSpec, ensure_init, ensure_rendition
 from catalog.broadcasts import end_broadcast, finalize

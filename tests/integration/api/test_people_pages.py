@@ -39,6 +39,22 @@ async def test_one_changes_ones_own_password(
     assert (await web.get("/desk/account")).status_code == 200, "this browser goes on"
 
 
+async def test_the_old_password_is_not_guessed_at(
+    web: AsyncClient, cast: Cast, redis_client: object
+) -> None:
+    web.cookies.set("xitai_session", cast.admin_session)
+    path, tried = "/desk/account/password", {"password": NEW}
+    for number in range(30):
+        answer = await web.post(path, data=tried | {"old": f"不是它-{number}"}, headers=OURS)
+        if "试的次数太多了" in answer.text:
+            break
+    else:
+        raise AssertionError("thirty guesses, and no end")
+    right = await web.post(path, data=tried | {"old": PASSWORD}, headers=OURS)
+    assert right.status_code == 422
+    assert "试的次数太多了" in right.text
+
+
 async def test_an_administrator_makes_and_stops_accounts(
     web: AsyncClient, cast: Cast, database: Database
 ) -> None:

@@ -14,7 +14,7 @@ import redis
 from httpx import AsyncClient
 
 from api.app import Application
-from api.edge_state import OFF_AIR_SECONDS
+from api.edge.state import OFF_AIR_SECONDS
 from api.pages.backend import Backend
 from api.routes import PREFIX
 from api.sight import say

@@ -43,6 +43,7 @@ def fill(path: str, broadcast_id: str) -> str:
     return (
         path.replace("{broadcast_id}", broadcast_id)
         .replace("{clip_id}", "nothing")
+        .replace("{work_id}", "nothing")
         .replace("{job_id}", "999999")
         .replace("{user_id}", "nothing")
         .replace("{handle}", "0" * 16)
@@ -54,7 +55,11 @@ def fill(path: str, broadcast_id: str) -> str:
         .replace("{webhook_id}", "nothing")
         .replace("{delivery_id}", "999999")
         .replace("{item_id}", broadcast_id)
+        .replace("{programme_id}", broadcast_id)
+        .replace("{mark_id}", "999999")
+        .replace("{still_key}/{size}", "s999999/full")
         .replace("{reading_id}", "999999")
+        .replace("{upload_id}", "0" * 32)
         .replace("{kind}/{object_id}", "resource/nothing")
     )
 

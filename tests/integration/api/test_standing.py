@@ -92,3 +92,46 @@ async def test_the_desk_says_it_too(web: AsyncClient, cast: Cast, database: Data
     page = await web.get(f"/desk/b/{ours}")
     assert "怎么计数：联动转播" in page.text
     assert "邻县的晚会" in page.text
+
+
+async def test_a_show_that_fell_short_is_asked_about_once(
+    web: AsyncClient, cast: Cast, database: Database
+) -> None:
+    headers = cast.bearer("staff")
+    plan = {
+        "title": "停电的晚会",
+        "planned_at": AIRED.isoformat(),
+        "planned_end_at": (AIRED + dt.timedelta(hours=2)).isoformat(),
+    }
+    made = await web.post("/api/v1/broadcasts", json=plan, headers=headers)
+    ours = str(made.json()["id"])
+    web.cookies.set("xitai_session", cast.admin_session)
+    path = f"/desk/b/{ours}"
+    assert "不到计划" not in (await web.get(path)).text, "not before it is over"
+    with database.transaction() as session:
+        shows_of(session, [ours])
+        session.get_one(Broadcast, ours).finalized_at = AIRED
+    assert "播出 0 分钟，不到计划 120 分钟的一半" in (await web.get(path)).text
+    said = await web.put(f"/api/v1/broadcasts/{ours}/standing", json={"standing": "own"},
+                         headers=headers)  # fmt: skip
+    assert said.status_code == 200
+    assert "不到计划" not in (await web.get(path)).text
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "words"),
+    [
+        ("", "2026-03-01T21:00", "也请填上开演时间"),
+        ("2026-03-01T20:00", "2026-03-01T20:00", "结束时间要晚于开演时间"),
+        ("2026-03-01T20:00", "2027-03-01T21:00", "一场最长 7 天"),
+    ],
+)
+async def test_an_end_that_cannot_be_is_said_at_its_field(
+    web: AsyncClient, cast: Cast, starts: str, ends: str, words: str
+) -> None:
+    web.cookies.set("xitai_session", cast.admin_session)
+    form = {"title": "晚会", "starts_at": starts, "ends_at": ends}
+    answer = await web.post("/desk/new", data=form, headers=OURS)
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert f'value="{ends}"' in answer.text, "what was typed is kept"

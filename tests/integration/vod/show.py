@@ -119,7 +119,11 @@ def air_take(
             footage.preset, int(footage.audio), int(footage.video),
         )
     )  # fmt: skip
-    path = make_footage(show.ffmpeg, media / f"show-{name}.flv", footage)
+    air_file(show, make_footage(show.ffmpeg, media / f"show-{name}.flv", footage), footage, rungs)
+
+
+def air_file(show: Show, path: Path, footage: Footage, rungs: tuple[str, ...] = ("v", "a")) -> None:
+    """The same of a file that is there; ``footage`` says what is in it."""
     names = {"v": f"v{footage.size[1]}", "s": "v180", "a": "a"}
     if not footage.video:
         rungs = ("a",)

@@ -60,7 +60,7 @@ def test_after_the_show_everything_is_done_once(show: Show, runner: JobRunner) -
     assert runner.look(after_show(show)) == "done"
     assert runner.look(after_show(show)) == "done"
     jobs = open_jobs(show)
-    assert set(jobs) == {"poster", "compact", "ship_take"}
+    assert set(jobs) == {"poster", "compact", "ship_take", "storyboard", "stills"}
     for kind in ("poster", "ship_take"):
         assert runner.look(jobs[kind]) == "done", kind
     for kind in ("compact", "compact_cleanup"):
@@ -134,7 +134,7 @@ def open_kinds(session: Session) -> set[str]:
 def order(show: Show, end: int = 360_000) -> tuple[str, int]:
     with show.database.transaction() as session:
         work, job = request_clip(
-            session, broadcast_id=show.broadcast_id, in_ticks=90_000, out_ticks=end, title="片段",
+            session, pieces=[(show.broadcast_id, 90_000, end)], title="片段",
             created_by=None,
         )  # fmt: skip
         return work.id, job.id

@@ -61,7 +61,7 @@ def show(
 def clip_numbers(show: Show, start: int, end: int, folder: Path) -> list[int | None]:
     with show.database.transaction() as session:
         work, _ = request_clip(
-            session, broadcast_id=show.broadcast_id, in_ticks=start, out_ticks=end, title="片段",
+            session, pieces=[(show.broadcast_id, start, end)], title="片段",
             created_by=None,
         )  # fmt: skip
     make_clip(show.tools, work.id)

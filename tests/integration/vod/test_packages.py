@@ -50,7 +50,7 @@ def registered(show: Show) -> dict[str, str]:
     show.end()
     with show.database.transaction() as session:
         work, _ = request_clip(
-            session, broadcast_id=show.broadcast_id, in_ticks=TICKS, out_ticks=3 * TICKS,
+            session, pieces=[(show.broadcast_id, TICKS, 3 * TICKS)],
             title="片段", created_by=None,
         )  # fmt: skip
     make_clip(show.tools, work.id)

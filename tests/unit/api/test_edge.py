@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from api.edge_http import (
+from api.edge.http import (
     BadDirectives,
     Directives,
     UnsatisfiableRange,
@@ -20,7 +20,8 @@ from api.edge_http import (
     parse_path,
     parse_range,
 )
-from api.edge_state import OFF_AIR_SECONDS, LibraryEntry, MediaFile, SightNews
+from api.edge.library import LibraryEntry, MediaFile, SightNews
+from api.edge.state import OFF_AIR_SECONDS
 from infra.redis import EDGE_CHANNEL, off_air_key, part_key
 from infra.storage.folder import FolderStorage
 from infra.storage.port import Storage
@@ -527,7 +528,7 @@ async def test_segments_of_the_live_edge_are_sent_from_memory(
     # A range of it is still a range, and with too much on its way it is a file again.
     ranged = await rig.get(path, headers={"range": "bytes=1-2"}, pathsend=True)
     assert (ranged.status, ranged.body) == (206, b"12")
-    monkeypatch.setattr("api.edge_media.MAX_HOT_ON_THE_WAY", 9)
+    monkeypatch.setattr("api.edge.media.MAX_HOT_ON_THE_WAY", 9)
     assert (await rig.get(path, pathsend=True)).path == first.path
 
 
@@ -799,7 +800,7 @@ def test_paths() -> None:
     kinds = {
         "main.m3u8": "multivariant", "poster.jpg": "poster", "download.mp4": "file",
         "a/live.m3u8": "playlist", "a/init0.mp4": "init", "a/s7.m4s": "segment",
-        "a/replay2.mp4": "file",
+        "a/replay2.mp4": "file", "storyboard.vtt": "storyboard", "storyboard-12.jpg": "storyboard",
     }  # fmt: skip
     for name, kind in kinds.items():
         found = parse_path(f"{BASE}/{name}")

@@ -11,7 +11,7 @@ from api.pages.library.admin import ACTIONS, OBJECTS
 from catalog import audit
 
 ROOT = Path(audit.__file__).parent.parent
-NOTERS = {"note", "_note", "_noted", "_note_user", "_new_version"}
+NOTERS = {"note", "_note", "_noted", "_note_user", "_new_version", "note_programme"}
 ACTION = re.compile(r"[a-z_]+\.[a-z_]+|takedown(\.undo)?")
 
 

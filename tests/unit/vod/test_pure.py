@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from infra.jobs import JobFailed
 from vod.clips import _clock, check_frames
 from vod.compaction import Plan, Source
-from vod.cutting import Cut
 from vod.finished import Finished, FinishedSegment
-from vod.footage import Frame, _frames
+from vod.footage import _frames
 from vod.posters import score
+from vod.smartcut import CutResult
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,28 @@ def test_bandwidths_of_a_finished_file() -> None:
     assert made.average_bandwidth == 10_666
 
 
+def cut(frames: list[int], *, width: int | None = 640) -> CutResult:
+    return CutResult(
+        mp4=Path("clip.mp4"), finished=Finished(pts=frames), init_offset=0, duration=10_800,
+        width=width, height=width, frame_rate=25.0, frames=frames, copied_frames=1,
+        encoded_frames=1, missing_frames=0, reasons=(), pieces=(),
+    )  # fmt: skip
+
+
+def test_what_is_not_frame_for_frame_the_plan_is_not_published() -> None:
+    check_frames(cut([0, 3600]), [0, 3600])
+    for frames, written in (
+        ([0, 3600], [0]),
+        ([0, 3600], [0, 3601]),
+        ([0, 3600], [0, 3600, 7200]),
+        ([0, 0], [0, 0]),
+        ([3600], [3600]),
+        ([], []),
+    ):
+        with pytest.raises(JobFailed) as caught:
+            check_frames(cut(frames), written)
+        assert (caught.value.code, caught.value.retry) == ("clip_not_exact", False)
+
+
 def test_sound_alone_has_no_pictures_to_check() -> None:
-    frames = (Frame(0, 1920),)
-    assert check_frames(Cut((), (), 0, 1920, frames), Finished(pts=[5])) == 0
+    check_frames(cut([0], width=None), [5])

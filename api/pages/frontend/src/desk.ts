@@ -40,16 +40,54 @@ function clock(seconds: number): string {
 
 /** In and out points come from where the replay stands. */
 function wireMarks(): void {
-  for (const button of all('[data-mark]')) {
-    show(button, true);
-    button.addEventListener('click', () => {
-      const field = document.getElementById(button.dataset.mark ?? '') as HTMLInputElement | null;
-      const at = window.xitaiPlayer?.video.currentTime ?? 0;
-      if (field) field.value = clock(at);
-    });
-  }
+  for (const button of all('[data-mark]')) show(button, true);
+  document.addEventListener('click', (event) => {
+    const button = (event.target as Element).closest<HTMLElement>('[data-mark]');
+    const field = document.getElementById(button?.dataset.mark ?? '') as HTMLInputElement | null;
+    if (field) field.value = clock(window.xitaiPlayer?.video.currentTime ?? 0);
+  });
+}
+
+/** A clip of several stretches: one more row of fields, under names of its own. */
+function wirePieces(): void {
+  const button = one<HTMLButtonElement>('[data-add-piece]');
+  if (!button) return;
+  show(button, true);
+  button.addEventListener('click', () => {
+    const rows = all('[data-piece]');
+    const last = rows[rows.length - 1];
+    if (!last) return;
+    const number = rows.length + 1;
+    const row = last.cloneNode(true) as HTMLElement;
+    row.querySelectorAll('.field-error').forEach((error) => error.remove());
+    const renamed = (name: string) => name.replace(/(start|stop)(-\d+)?/g, `$1-${number}`);
+    for (const field of all<HTMLInputElement>('input', row)) {
+      field.value = '';
+      field.removeAttribute('aria-invalid');
+      // What nobody fills in is no stretch.
+      field.required = false;
+    }
+    for (const name of ['id', 'for', 'aria-describedby', 'data-mark']) {
+      for (const element of all(`[${name}]`, row)) {
+        element.setAttribute(name, renamed(element.getAttribute(name) ?? ''));
+      }
+    }
+    for (const field of all<HTMLInputElement>('input', row)) {
+      const known = field.getAttribute('aria-describedby')?.split(' ') ?? [];
+      const left = known.filter((id) => one(`#${id}`, row));
+      if (left.length) field.setAttribute('aria-describedby', left.join(' '));
+      else field.removeAttribute('aria-describedby');
+    }
+    const nth = (button.dataset.nth ?? '').replace('{n}', String(number));
+    for (const label of all('label', row)) {
+      label.textContent = (label.textContent ?? '').replace(/（[^）]*）\s*$/, '') + nth;
+    }
+    last.after(row);
+    one<HTMLInputElement>('input', row)?.focus();
+  });
 }
 
 settleAddress();
 wireDrafts();
 wireMarks();
+wirePieces();

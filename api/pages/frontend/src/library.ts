@@ -1,6 +1,7 @@
 // 资源库: suggestions, choosing several records, rows for people.
 
 import { all, one, show } from './lib/dom';
+import { wireLightbox } from './lib/lightbox';
 import { wireSuggest } from './lib/suggest';
 
 /** The bar of what can be done with the chosen records follows along once there is one. */
@@ -82,3 +83,4 @@ wireSuggest();
 wirePicks();
 wirePeople();
 wireFiles();
+wireLightbox();

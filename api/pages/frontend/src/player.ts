@@ -11,8 +11,10 @@ import 'media-chrome/dist/media-mute-button.js';
 import 'media-chrome/dist/media-fullscreen-button.js';
 import 'media-chrome/dist/media-loading-indicator.js';
 import Hls from 'hls.js/light';
+import { addThumbnails, Chapters } from './lib/chapters';
 import { all, jitter, one, show, store } from './lib/dom';
 import { Engine, type Saver, type Source } from './lib/engine';
+import { wireFresh } from './lib/fresh';
 import { Plays } from './lib/plays';
 
 type AirState = 'waiting' | 'live' | 'interrupted' | 'ended';
@@ -75,6 +77,7 @@ class Player {
   private readonly video: HTMLVideoElement;
   private readonly engine: Engine;
   private readonly plays: Plays | null;
+  private readonly chapters: Chapters | null;
   private readonly data: DOMStringMap;
   private kind: Kind;
   private state: AirState;
@@ -106,13 +109,14 @@ class Player {
     });
     if (!Engine.usable(this.video)) {
       show(this.part('unsupported'), true);
-      this.plays = null;
+      this.plays = this.chapters = null;
       return;
     }
     this.plays =
       'counts' in this.data
         ? new Plays(this.data.item ?? '', this.video, () => this.present(), () => this.engine.network)
         : null;
+    this.chapters = new Chapters(this.video, (seconds) => this.jump(seconds));
     this.listen();
     this.wireControls();
     this.engine.open(this.source(this.kind === 'live' ? -1 : 0));
@@ -214,11 +218,25 @@ class Player {
     void this.video.play().catch(() => undefined);
   }
 
+  /** To a place of the replay, and on from there; also for who has not begun. */
+  private jump(seconds: number): void {
+    if (this.begun && this.kind === 'replay') {
+      this.video.currentTime = seconds;
+      this.play();
+    } else {
+      this.goTo('replay', seconds);
+    }
+    this.box.scrollIntoView({ block: 'nearest' });
+  }
+
   private onPlay(): void {
     window.clearTimeout(this.restTimer);
     this.plays?.pressed();
     const rested = this.begun && this.kind === 'live' && this.video.currentTime > 0;
     this.begun = true;
+    if (this.kind === 'replay' && this.data.storyboard) {
+      addThumbnails(this.video, this.data.storyboard);
+    }
     this.movedAt = performance.now();
     this.engine.begin();
     if (rested && this.engine.behind > 12) this.engine.toLiveEdge();
@@ -358,6 +376,7 @@ class Player {
     show(this.part('retry'), this.struggling && this.begun && this.state !== 'interrupted');
     show(this.part('ended'), this.curtain && !this.begun);
     show(this.part('sound'), this.saver === 'sound' && this.begun);
+    this.chapters?.mark(this.begun && this.kind === 'replay');
     if (this.data.kind !== this.kind) this.data.kind = this.kind;
     this.data.now = this.state;
     this.renderBar();
@@ -422,3 +441,4 @@ const template = one<HTMLTemplateElement>('[data-player-template]');
 const stage = one('[data-stage]');
 if (template && stage) awaitShow(template, stage);
 else all('[data-player]').forEach(mount);
+wireFresh();

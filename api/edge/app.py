@@ -10,7 +10,8 @@ from typing import Any, Final, cast
 
 import structlog
 
-from api.edge_http import (
+from api.edge.heads import has, too_far
+from api.edge.http import (
     BAD_REQUEST,
     GONE,
     METHOD_NOT_ALLOWED,
@@ -28,8 +29,11 @@ from api.edge_http import (
     parse_directives,
     parse_path,
 )
-from api.edge_media import EdgeMedia
-from api.edge_state import EdgeState, LibraryAway, Overloaded, Sent, Stream, has, too_far
+from api.edge.library import LibraryAway
+from api.edge.media import EdgeMedia
+from api.edge.state import EdgeState
+from api.edge.stream import Stream
+from api.edge.waiting import Overloaded, Sent
 from infra.storage.port import Storage, StorageError
 
 log = structlog.get_logger(__name__)

@@ -48,7 +48,7 @@ _TOKEN = r"(?P<token>[A-Za-z0-9_-]{22})"
 _PATHS: Final = re.compile(
     rf"/hls/{_TOKEN}/(?:"
     r"(?P<multi>main|plain|replay)\.m3u8"
-    r"|(?P<file>poster\.jpg|download\.mp4)"
+    r"|(?P<file>poster\.jpg|download\.mp4|storyboard\.vtt|storyboard-[0-9]{1,3}\.jpg)"
     r"|(?P<rendition>[a-z][a-z0-9]{0,15})/(?:"
     r"(?P<media>live|plain|replay)\.m3u8"
     r"|init(?P<init>[0-9]{1,6})\.mp4"
@@ -163,9 +163,9 @@ def parse_path(path: str) -> Place | None:
     if found["multi"]:
         return Place("multivariant", token, name=found["multi"])
     if found["file"]:
-        return Place(
-            "poster" if found["file"].endswith("jpg") else "file", token, "", found["file"]
-        )
+        name = found["file"]
+        kind = "poster" if name == "poster.jpg" else "file"
+        return Place("storyboard" if name.startswith("story") else kind, token, "", name)
     if found["media"]:
         return Place("playlist", token, rendition, found["media"])
     if found["init"]:

@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from api.edge_http import (
+from api.edge.http import (
     CORS,
     IMMUTABLE,
     NOT_FOUND,
@@ -38,7 +38,10 @@ from api.edge_http import (
     parse_range,
     problem,
 )
-from api.edge_state import EdgeState, MediaFile, Overloaded, Stream
+from api.edge.library import MediaFile
+from api.edge.state import EdgeState
+from api.edge.stream import Stream
+from api.edge.waiting import Overloaded
 from infra.redis import RedisError, part_key
 from infra.storage.port import NotFound, Storage, StorageError
 from transcode.hls.head import AirHead, HeadPart, HeadSegment, segment_key
@@ -65,6 +68,7 @@ _TYPES: Final = {
     "mp4": (b"video/mp4", b"audio/mp4"),
     "m4s": (b"video/mp4", b"audio/mp4"),
     "jpg": (b"image/jpeg", b"image/jpeg"),
+    "vtt": (b"text/vtt; charset=utf-8", b"text/vtt; charset=utf-8"),
 }
 
 

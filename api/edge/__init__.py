@@ -1,0 +1,1 @@
+"""The HLS edge: playlists, parts and segments for viewers, before FastAPI and its middleware."""

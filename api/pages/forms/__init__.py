@@ -1,0 +1,1 @@
+"""The desk's page of one clip: its phone forms."""

@@ -1,0 +1,1 @@
+"""上传: files on their way in, and what became of them."""
