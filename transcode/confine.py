@@ -10,8 +10,10 @@ a container does not allow is left out rather than refused: every measure stands
 - The network: a network namespace of its own without any interface (as root, else inside a user
   namespace), and a seccomp filter under which no socket can be made at all, which also holds where
   namespaces are forbidden, and keeps it off the sockets of our own database in the file system.
-- Files: Landlock (Linux 5.13): only named files are read, only named folders written in.
-- Rights: no_new_privs; of root's capabilities those alone that let it open files.
+- Files: Landlock (Linux 5.13): only named files are read, only named folders written in. What is
+  written there are files and folders: a link would lead whoever reads it to any file of ours.
+- Rights: no_new_privs; of root's capabilities those alone that let it open files; no signals.
+- The environment: a program on footage is told its language and its folders, and no passwords.
 - bubblewrap, where Landlock is missing and it is on PATH: the file system read-only.
 """
 
@@ -53,9 +55,13 @@ _RULESET_VERSION: Final = 1
 _RULE_PATH_BENEATH: Final = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _READING: Final = _EXECUTE | _READ_FILE | _READ_DIR
+_MAKE_DIR, _MAKE_REG = 1 << 7, 1 << 8
+_REMOVING: Final = 1 << 4 | 1 << 5
 _TRUNCATE: Final = 1 << 14
 _IOCTL_DEV: Final = 1 << 15
 _OF_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
+_WRITING: Final = _WRITE_FILE | _TRUNCATE | _MAKE_DIR | _MAKE_REG | _REMOVING
+"""No links, pipes, sockets or devices."""
 # Rights known to ABI 1, 2, 3 … ; later ones add nothing to files.
 _KNOWN: Final = (0, (1 << 13) - 1, (1 << 14) - 1, (1 << 15) - 1, (1 << 15) - 1, (1 << 16) - 1)
 _NET_ABI, _SCOPE_ABI = 4, 6
@@ -69,18 +75,29 @@ _SYSTEM: Final = (
 )  # fmt: skip
 """What programs need of the system they run on; no user's files, no settings, no keys."""
 
-_SOCKETS: Final = {
+_ENVIRONMENT: Final = frozenset(
+    ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS",
+     "OPENBLAS_NUM_THREADS", "FONTCONFIG_FILE", "FONTCONFIG_PATH")
+)  # fmt: skip
+"""What a program is told of ours (and LC_…); the database's and the storage's passwords are not
+among it."""
+
+_FORBIDDEN: Final = {
     # socket, connect, accept, sendto, bind, listen, socketpair, accept4, ptrace, process_vm_readv,
-    # process_vm_writev, bpf, perf_event_open, userfaultfd, io_uring_setup, keyctl, mount, setns
+    # process_vm_writev, bpf, perf_event_open, userfaultfd, io_uring_setup, keyctl, mount, setns,
+    # add_key, request_key, kill, tkill, rt_sigqueueinfo, pidfd_send_signal, pidfd_open,
+    # pidfd_getfd, linkat, symlinkat, mknodat, open_by_handle_at; x86: link, symlink, mknod
     "x86_64": (
         0xC000003E,
-        (41, 42, 43, 44, 49, 50, 53, 288, 101, 310, 311, 321, 298, 323, 425, 250, 165, 308),
+        (41, 42, 43, 44, 49, 50, 53, 288, 101, 310, 311, 321, 298, 323, 425, 250, 165, 308,
+         248, 249, 62, 200, 129, 424, 434, 438, 265, 266, 259, 304, 86, 88, 133),
     ),
     "aarch64": (
         0xC00000B7,
-        (198, 203, 202, 206, 200, 201, 199, 242, 117, 270, 271, 280, 241, 282, 425, 219, 40, 268),
+        (198, 203, 202, 206, 200, 201, 199, 242, 117, 270, 271, 280, 241, 282, 425, 219, 40, 268,
+         217, 218, 129, 130, 138, 424, 434, 438, 37, 36, 33, 265),
     ),
-}
+}  # fmt: skip
 """Machine → (its audit number, syscalls that footage never needs)."""
 _X32: Final = 0x40000000
 
@@ -99,6 +116,7 @@ def main(argv: list[str]) -> None:
     reads = [value for name, value in words if name == "read"] if "reads" in known else None
     writes = [value for name, value in words if name == "write"] if "writes" in known else None
     wrapped = "wrapped" in known
+    _forget_environment()
     confining = reads is not None or writes is not None
     if confining and not wrapped and not _landlock_abi() and (found := shutil.which("bwrap")):
         _become_wrapped(found, argv, writes)
@@ -114,8 +132,14 @@ def main(argv: list[str]) -> None:
         sys.exit(1)  # It died before the line above.
     _drop_rights()
     _confine_files(reads, writes)
-    _forbid_sockets()
+    _forbid_calls()
     os.execvp(program[0], program)
+
+
+def _forget_environment() -> None:
+    for name in list(os.environ):
+        if name not in _ENVIRONMENT and not name.startswith("LC_"):
+            del os.environ[name]
 
 
 def _limit(kind: int, wanted: int) -> None:
@@ -145,9 +169,9 @@ def _leave_network() -> bool:
     return any(int(_libc.unshare(kind)) == 0 for kind in kinds)
 
 
-def _forbid_sockets() -> bool:
+def _forbid_calls() -> bool:
     """A seccomp filter: the syscalls above answer EACCES, a foreign kind of syscall kills."""
-    found = _SOCKETS.get(platform.machine())
+    found = _FORBIDDEN.get(platform.machine())
     if found is None:
         return False
     audit, calls = found
@@ -211,7 +235,7 @@ def _confine_files(reads: list[str] | None, writes: list[str] | None) -> bool:
         return False
     python = (sys.prefix, sys.base_prefix, os.path.dirname(sys.executable))
     _allow(rules, (*_SYSTEM, *python, *(reads or ())), handled & _READING)
-    _allow(rules, writes or (), handled)
+    _allow(rules, writes or (), handled & (_READING | _WRITING))
     _allow(rules, ("/dev/null",), handled & _OF_FILES)
     return bool(_libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
 
@@ -244,7 +268,7 @@ def _check() -> list[str]:
         held.append("files")
     elif shutil.which("bwrap"):
         held.append("bwrap")
-    if _forbid_sockets() and _libc.socket(2, 1, 0) < 0:
+    if _forbid_calls() and _libc.socket(2, 1, 0) < 0:
         held.append("sockets")
     return held
 

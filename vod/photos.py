@@ -13,10 +13,12 @@ import datetime as dt
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -168,7 +170,9 @@ def _run(argv: list[str], beat: Beat) -> int:
                 if time.monotonic() - began > _SECONDS:
                     raise ProbeHung(f"reading a picture took longer than {_SECONDS:.0f} s")
         finally:
-            process.kill()
+            # Its whole group: nothing it may have started goes on.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _grey(path: Path, edge: int) -> NDArray[np.uint8]:

@@ -145,8 +145,13 @@ class UploadDisk(TusStorage):
             os.close(fd)
             self.folder.ask_for(uid)
             raise Halt("upload_locked") from None
-        self.folder.file(uid, "want").unlink(missing_ok=True)
-        return _Writing(self, uid, fd, piece)
+        try:
+            self.folder.file(uid, "want").unlink(missing_ok=True)
+            return _Writing(self, uid, fd, piece)
+        except OSError as error:
+            # Left open, it would keep the lock for as long as this process lives.
+            os.close(fd)
+            raise Halt("upload_disk") from error
 
 
 class _Writing:

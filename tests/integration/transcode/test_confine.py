@@ -31,6 +31,12 @@ told("write", lambda: open(sys.argv[5] + "/new", "w").write("x"))
 told("elsewhere", lambda: open(sys.argv[6] + "/new", "w").write("x"))
 told("kill", lambda: os.kill(os.getppid(), 0))
 told("environment", lambda: open(f"/proc/{os.getppid()}/environ", "rb").read())
+told("symlink", lambda: os.symlink(sys.argv[4], sys.argv[5] + "/link"))
+told("link", lambda: os.link(sys.argv[3], sys.argv[5] + "/hard"))
+told("pipe", lambda: os.mkfifo(sys.argv[5] + "/pipe"))
+told("folder", lambda: os.makedirs(sys.argv[5] + "/a/b"))
+told("rename", lambda: os.rename(sys.argv[5] + "/new", sys.argv[5] + "/named"))
+print("names", ",".join(sorted(os.environ)))
 status = open("/proc/self/status").read()
 print("caps", next(l.split()[1] for l in status.splitlines() if l.startswith("CapEff")))
 print("nnp", next(l.split()[1] for l in status.splitlines() if l.startswith("NoNewPrivs")))
@@ -45,8 +51,11 @@ def held() -> set[str]:
     return set(said.stdout.split())
 
 
-def tried(folder: Path, view: View) -> dict[str, str]:
-    """What the program could do."""
+def tried(folder: Path, view: View, bent: Path | None = None) -> dict[str, str]:
+    """What the program could do. ``bent``: another script in the place of ours."""
+    prefix = launcher(Limits(), view)
+    if bent is not None:
+        prefix[3] = str(bent)
     for name in ("mine", "out", "elsewhere"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "mine" / "file").write_text("mine")
@@ -57,10 +66,11 @@ def tried(folder: Path, view: View) -> dict[str, str]:
         unix.bind(str(folder / "sock"))
         unix.listen()
         done = subprocess.run(
-            [*launcher(Limits(), view), sys.executable, "-I", "-c", _TRY,
+            [*prefix, sys.executable, "-I", "-c", _TRY,
              str(tcp.getsockname()[1]), str(folder / "sock"), str(folder / "mine" / "file"),
              str(folder / "other"), str(folder / "out"), str(folder / "elsewhere")],
             capture_output=True, text=True, check=True,
+            env={**os.environ, "XITAI_DATABASE_URL": "postgresql://x:secret@db", "LC_ALL": "C"},
         )  # fmt: skip
     return dict(line.split() for line in done.stdout.splitlines())
 
@@ -73,6 +83,30 @@ def test_no_network_for_anybody(tmp_path: Path) -> None:
     assert {told[name] for name in ("tcp", "unix", "pair")} == {"PermissionError"}
     assert told["nnp"] == "1"
     assert told["read"] == told["write"] == told["other"] == "yes"
+    # No signals to whoever runs as the same user.
+    assert told["kill"] == "PermissionError"
+
+
+def test_a_program_is_told_no_passwords(tmp_path: Path) -> None:
+    names = set(tried(tmp_path, EVERYTHING)["names"].split(","))
+    assert {"PATH", "LC_ALL"} <= names
+    assert not {name for name in names if name.startswith("XITAI")}
+
+
+@pytest.mark.parametrize("measure", ["sockets", "files"])
+def test_what_it_leaves_behind_leads_nowhere(tmp_path: Path, measure: str) -> None:
+    """We read what it wrote: through a link of its making that would be any file of ours. The
+    calls are refused, and so are the kinds of files, each for itself."""
+    if measure not in held():
+        pytest.skip("this kernel has no such measure")
+    script = Path(sys.modules["transcode.sandbox"].__file__ or "").with_name("confine.py")
+    other = {"sockets": "_confine_files(reads, writes)", "files": "_forbid_calls()"}[measure]
+    bent = tmp_path / "confine.py"
+    bent.write_text(script.read_text().replace(f"    {other}\n", "", 1))
+    view = EVERYTHING if measure == "sockets" else View(writes=(tmp_path / "out",))
+    told = tried(tmp_path, view, bent)
+    assert "yes" not in {told[name] for name in ("symlink", "link", "pipe")}
+    assert {told[name] for name in ("write", "folder", "rename")} == {"yes"}
 
 
 def test_one_file_in_and_one_folder_out(tmp_path: Path) -> None:
