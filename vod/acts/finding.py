@@ -57,6 +57,9 @@ def find_acts(tools: Tools, token: str, beat: Beat) -> dict[str, Any]:
     observed, peaks = _observed_before(tools, token, order), None
     if observed is None:
         made = _observe(tools, order, beat)
+        if not made.cells:
+            # Footage, but not a quarter of a second of it that could be decoded.
+            raise JobFailed("acts_no_footage", "还没有录到画面和声音，无法分析。", retry=False)
         observed, peaks = made.observed(), made.peaks().tobytes()
     beat(_SHARE_SEEN, "正在划分节目")
     for _ in range(_TRIES):

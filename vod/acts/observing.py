@@ -30,9 +30,20 @@ class Programme:
         """A stretch that begins at tick ``start``."""
         self._parts.append((start, heard, seen))
 
+    @property
+    def cells(self) -> int:
+        """How long it is; 0 while nothing was heard or seen."""
+        if all(
+            (h is None or not len(h.frames)) and (s is None or not len(s.rows))
+            for _, h, s in self._parts
+        ):
+            return 0
+        return max(self._end(*part) for part in self._parts)
+
     def observed(self) -> Observed:
-        """The whole on the grid, from its beginning to the end of the last stretch."""
-        cells = max((self._end(*part) for part in self._parts), default=0)
+        """The whole on the grid, from its beginning to the end of the last stretch. Not of a
+        programme without ``cells``."""
+        cells = self.cells
         frames = np.zeros((cells * FRAMES_PER_CELL, len(HEARD_NAMES)), np.float32)
         frames[:, 0] = _SILENT_DB
         frames[:, HEARD_NAMES.index("flatness")] = -1.0

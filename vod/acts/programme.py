@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,10 +34,17 @@ _PDF_LIMITS: Final = Limits(
 )
 
 
+_FOLDED: Final = re.compile(r'(?m)(?:(?<=\t)|^)"((?:[^"\t]|"")*)"(?=\t|$)')
+"""A cell of several lines, as spreadsheets put it on the clipboard."""
+
+
 def read_text(text: str) -> list[Line]:
     """The entries of a pasted list. Raises Refused."""
     if len(text) > TEXT_MAX:
         raise Refused("programme_text_long", length=len(text), most=TEXT_MAX)
+    text = text.replace("\r\n", "\n")  # as browsers send it
+    if "\t" in text:
+        text = _FOLDED.sub(lambda cell: "、".join(cell[1].replace('""', '"').split("\n")), text)
     return _checked([line.split("\t") for line in text.splitlines()])
 
 

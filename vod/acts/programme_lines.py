@@ -46,7 +46,7 @@ _NUMBERING: Final = re.compile(
     r"\s*(?:第\s*[0-9一二三四五六七八九十百]{1,4}\s*(?:个节目|个|项|号)?[\s:、.,)]*"
     r"|节目\s*[0-9一二三四五六七八九十]{1,3}\s*[:、.,)\s]\s*"
     r"|[((]\s*[0-9一二三四五六七八九十]{1,3}\s*[))]\s*[、.,:]?"
-    r"|[0-9]{1,3}\s*(?:[、,:)]|\.(?!\d)|\s+(?=\D))|[一二三四五六七八九十]{1,3}\s*[、.,:)])\s*"
+    r"|[0-9]{1,3}\s*(?:[、,:)]|\.(?!\d|$)|\.(?=\d{2,4}年)|-(?=\D)|\s+(?=\D))|[一二三四五六七八九十]{1,3}\s*[、.,:)])\s*"
 )
 _TALK: Final = re.compile(
     r"[((【\[]?\s*(?:主持人|主持词|串词|串场|报幕|画外音|旁白|[男女甲乙丙丁合AB]\d?\s*:|请欣赏|下面|接下来|"
@@ -66,6 +66,21 @@ _LABEL: Final = re.compile(
 _LATER_LABEL: Final = re.compile(rf"[\s(]{_LABEL.pattern}")
 """Not within a word: 诗朗诵: is a genre."""
 _TITLE: Final = re.compile(r"[《<〈]([^《》<>〈〉]{1,200})[》>〉]")
+_CIRCLED: Final = {
+    ord(sign): f"{number}、"
+    for first in "①❶⓵➀➊"
+    for number, sign in enumerate((chr(ord(first) + n) for n in range(10)), start=1)
+} | {ord("①") + n: f"{n + 1}、" for n in range(10, 20)}
+_ORNAMENT: Final = frozenset(("So", "Sk", "Mn", "Cf"))
+"""Kinds of signs people put before a line to make it pretty: 🎤 ★ ◆."""
+_BULLETS: Final = "*•·●○■□◦‣-–—~ "
+_QUOTED: Final = re.compile(r"[“\"「『]([^“”\"「」『』]{1,60})[”\"」』]")
+_BRACKETED: Final = re.compile(r"\(([^()]{2,60})\)\s*$")
+_EXCERPT: Final = re.compile(r"\(?(?:选段|选曲|片段|节选)\)?")
+_APART: Final = re.compile(
+    r"\t|(?<![A-Za-z,.'!?])\s|\s(?![A-Za-z])|——|—|\||/|(?<=[^\x00-\x7f])-(?=[^\x00-\x7f])"
+)
+"""Between the parts of a line; the words of an English title are one part."""
 _EDGE: Final = ' \t:：、,，.。;；-—–·…~()（）[]【】|/"“”'
 
 
@@ -116,8 +131,15 @@ def read_rows(rows: Sequence[Sequence[str]]) -> list[Line]:
 
 def _tidy(text: str) -> str:
     """Full-width signs as plain ones, one line."""
-    plain = unicodedata.normalize("NFKC", text[:CELL_MAX]).replace("﹤", "《").replace("﹥", "》")
-    return "".join(c if c.isprintable() or c == "\t" else " " for c in plain).strip()
+    plain = unicodedata.normalize("NFKC", text[:CELL_MAX].translate(_CIRCLED))[:CELL_MAX]
+    plain = plain.replace("﹤", "《").replace("﹥", "》")
+    plain = "".join(c if c.isprintable() or c == "\t" else " " for c in plain).strip()
+    at = 0
+    while at < len(plain) and (
+        plain[at] in _BULLETS or unicodedata.category(plain[at]) in _ORNAMENT
+    ):
+        at += 1
+    return plain[at:]
 
 
 def _strong(line: str) -> bool:
@@ -235,6 +257,7 @@ def _with_title(body: str) -> _Row:
     if len(words) > 1 and _GENRE.search(words[-1]):
         performers = performers or _trim(" ".join(words[:-1]))
         genre = _trim(words[-1])
+    tail = _EXCERPT.sub("", tail.lstrip(), count=1) if _EXCERPT.match(tail.lstrip()) else tail
     return _Row(_named(body), genre, _performers(tail) or performers)
 
 
@@ -243,7 +266,14 @@ def _without_title(body: str) -> _Row:
     performers = ""
     if found := _LATER_LABEL.search(body):
         performers, body = _trim(body[found.end() :]), body[: found.start()]
-    words = [word for part in re.split(r"\t|\s{1,}|——|—|\||/", body) if (word := _trim(part))]
+    if (quoted := _QUOTED.search(body)) and _genre_alone(body[: quoted.start()]):
+        # 小品“回家” 曲艺队
+        rest = _performers(body[quoted.end() :])
+        return _Row(_trim(quoted[1]), _trim(body[: quoted.start()]), performers or rest)
+    body = re.sub(r"[【】\[\]]", " ", body)
+    if not performers and (found := _BRACKETED.search(body)) and body[: found.start()].strip():
+        performers, body = _trim(found[1]), body[: found.start()]
+    words = [word for part in _APART.split(body) if (word := _trim(part))]
     if len(words) == 1 and ":" in words[0]:
         words = [word for part in words[0].split(":", 1) if (word := _trim(part))]
     words = [
@@ -261,6 +291,11 @@ def _without_title(body: str) -> _Row:
     if not genre and others and len(others[0]) <= 8 and _GENRE.fullmatch(others[0]):
         genre = others.pop(0)
     return _Row(title, genre, performers or "、".join(others))
+
+
+def _genre_alone(text: str) -> bool:
+    text = _trim(text)
+    return not text or (len(text) <= 8 and _GENRE.search(text) is not None)
 
 
 def _performers(text: str) -> str:

@@ -17,16 +17,24 @@ from typing import Final
 _DAY: Final = 24 * 3600
 _MORNING: Final = 6 * 3600
 """Nobody's list of a recording begins six hours into it: such a first time is the clock's."""
+_CLOCK_ODDS: Final = 1.5
 _USUAL: Final = 240.0
 """Seconds from one act to the next."""
 
 _FIELDS = r"(?<![\d:])(\d{1,3}):([0-5]?\d)(?::([0-5]?\d))?(?![\d:])"
 TIME: Final = re.compile(_FIELDS)
 RANGE: Final = re.compile(rf"{_FIELDS}\s*(?:[-~—–至到]|--)+\s*{_FIELDS}")
+_CLOCK: Final = re.compile(
+    r"(上午|早上|早晨|中午|下午|傍晚|晚上|晚|今晚)?\s*(?<![\d:])(\d{1,2})\s*"
+    r"(?::\s*([0-5]\d)(?![\d:])|[点时]\s*(?:([0-5]?\d)\s*分?|(半)|整)?(?![\d长代间钟]))"
+)
+"""晚上7:30, 19点30分, 下午3点半, 20时整."""
+_AFTERNOON: Final = frozenset(("下午", "傍晚", "晚上", "晚", "今晚"))
+_NAMED: Final = re.compile(r"《[^》]*》|<[^>]*>|〈[^〉]*〉")
 _NUMBER = r"(\d{1,3}(?:\.\d)?|[一二两三四五六七八九十]{1,3}|半)"
 LENGTH: Final = re.compile(
     rf"(?:时长|用时|长度|约|大约|共|预计)?[:\s]*{_NUMBER}\s*(?:小时\s*(?:(\d{{1,2}})\s*分钟?)?"
-    rf"|分钟?(?:\s*(\d{{1,2}}|半)\s*秒?钟?)?|秒钟?)(?:左右|以内)?"
+    rf"|(?:分钟?|min(?:ute)?s?(?![a-z]))(?:\s*(\d{{1,2}}|半)\s*秒?钟?)?|秒钟?)(?:左右|以内)?"
 )
 _TICKED: Final = re.compile(r"(?<!\d)(\d{1,3})\s*['′’](?!s)\s*(?:(\d{1,2})\s*(?:\"|″|”|''|′′)?)?")
 _DIGITS: Final = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"两": 2}
@@ -53,13 +61,19 @@ def number_of(text: str) -> float | None:
     return 10.0 * _DIGITS.get(tens, 1) + _DIGITS.get(ones, 0)
 
 
+def _outside(text: str) -> str:
+    """The text with what stands in 《》 blotted out: 《18:30的末班车》 is a name."""
+    return _NAMED.sub(lambda found: "□" * len(found[0]), text)
+
+
 def take_length(text: str) -> tuple[float | None, str]:
     """(seconds or None, the text without it)."""
-    if found := LENGTH.search(text):
+    plain = _outside(text)
+    if found := LENGTH.search(plain):
         seconds = _length(found)
         if seconds is not None:
             return seconds, text[: found.start()] + " " + text[found.end() :]
-    if found := _TICKED.search(text):
+    if found := _TICKED.search(plain):
         seconds = int(found[1]) * 60 + int(found[2] or 0)
         return seconds, text[: found.start()] + " " + text[found.end() :]
     return None, text
@@ -72,7 +86,7 @@ def _length(found: re.Match[str]) -> float | None:
     words = found[0]
     if "小时" in words:
         return whole * 3600 + int(found[2] or 0) * 60
-    if "分" in words:
+    if "分" in words or "min" in words:
         more = found[3]
         return whole * 60 + (30 if more == "半" else int(more or 0))
     return whole
@@ -80,12 +94,22 @@ def _length(found: re.Match[str]) -> float | None:
 
 def take_time(text: str) -> tuple[Raw | None, Raw | None, str]:
     """(begins, ends, the text without them); the first time in it, or the first range."""
-    if found := RANGE.search(text):
+    plain = _outside(text)
+    if found := RANGE.search(plain):
         rest = text[: found.start()] + " " + text[found.end() :]
         return _raw(found.groups()[:3]), _raw(found.groups()[3:]), rest
-    if found := TIME.search(text):
+    if (found := _CLOCK.search(plain)) and (found[1] or not found[3]):
+        return _clock(found), None, text[: found.start()] + " " + text[found.end() :]
+    if found := TIME.search(plain):
         return _raw(found.groups()), None, text[: found.start()] + " " + text[found.end() :]
     return None, None, text
+
+
+def _clock(found: re.Match[str]) -> Raw:
+    hours = int(found[2])
+    if found[1] in _AFTERNOON and hours < 12:
+        hours += 12
+    return Raw((hours, 30 if found[5] else int(found[3] or found[4] or 0)))
 
 
 def length_of(text: str) -> float | None:
@@ -148,7 +172,9 @@ def _unit(written: Sequence[Raw]) -> float:
 
     def odd(unit: float) -> float:
         steps = [_seconds(b, unit) - _seconds(a, unit) for a, b in pairwise(two)]
-        return abs(math.log(max(1.0, median(steps)) / _USUAL))
+        # A list that begins with 19:30 seldom begins nineteen minutes into the recording.
+        clock = unit == 60.0 and two[0].fields[0] * 3600 >= _MORNING
+        return abs(math.log(max(1.0, median(steps)) / _USUAL)) + (_CLOCK_ODDS if clock else 0.0)
 
     return min((3600.0, 60.0), key=odd)
 

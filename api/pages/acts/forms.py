@@ -12,11 +12,15 @@ from api.pages.acts.view import ActRow, EntryRow
 from api.pages.acts.words import exact, ticks_of
 from api.pages.library.desk import texts
 from api.pages.words import Translate
-from catalog.acts import ActWish, Line
+from catalog.acts import ACTS_MAX, ActWish, Line
 from catalog.models import Act
+from catalog.programmes import LINES_MAX
 
 FIELD_MAX: Final = 1_000
 """Characters of one field that are looked at; what is kept has limits of its own."""
+ACT_FIELDS_MAX: Final = 6 * (ACTS_MAX + 20)
+LIST_FIELDS_MAX: Final = 5 * (LINES_MAX + 20)
+"""Fields of the two forms: so many a row, the empty rows and the version with them."""
 
 
 Row = TypeVar("Row")

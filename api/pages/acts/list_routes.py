@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import FormData, UploadFile
 
 from api.pages.acts import data
-from api.pages.acts.forms import lines_of, rows_of
+from api.pages.acts.forms import LIST_FIELDS_MAX, lines_of, rows_of
 from api.pages.acts.view import ListView
 from api.pages.backend import Person
 from api.pages.library.desk import (
@@ -68,12 +68,16 @@ def list_routes(router: APIRouter, desk: Desk) -> None:
         """Nothing is kept yet: what was understood is shown to be looked over."""
         person = await desk.person(request, "act.change")
         view = await kept(person, programme_id)
-        async with files_of(request) as form:
-            pasted = text(form, "pasted", TEXT_MAX + 1)
+        # However much was pasted, it is told how much it was.
+        async with files_of(request, part_bytes=FILE_MAX) as form:
+            sent = form.get("pasted")
+            # Not trimmed: the first cell of a table may be an empty one.
+            pasted = sent if isinstance(sent, str) else ""
             try:
                 lines = await _read(form, pasted)
             except Refused as error:
-                view = replace(view, pasted=pasted, read_error=refusal(error, request))
+                shown = pasted if len(pasted) <= TEXT_MAX else ""
+                view = replace(view, pasted=shown, read_error=refusal(error, request))
                 return await page(request, person, view, status=422)
         view = replace(view, rows=rows_of(lines), fresh=True)
         return await page(request, person, view)
@@ -81,7 +85,7 @@ def list_routes(router: APIRouter, desk: Desk) -> None:
     @router.post(_LIST)
     async def save(request: Request, programme_id: str) -> Response:
         person = await desk.person(request, "act.change")
-        form = await form_of(request)
+        form = await form_of(request, LIST_FIELDS_MAX)
         actor = person.actor()
         typed = lines_of(form, say(request))
 
@@ -116,7 +120,7 @@ async def _read(form: FormData, pasted: str) -> Sequence[Line]:
     """Lines of the file that was sent, else of what was pasted. Raises Refused."""
     sent = uploads(form, "file")
     if not sent:
-        if not pasted:
+        if not pasted.strip():
             raise Refused("programme_nothing")
         return await to_thread.run_sync(read_text, pasted)
     return await _read_file(sent[0])

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from api.acts import make_clips
 from api.downloads import stored
 from api.pages.acts import data
-from api.pages.acts.forms import acts_of, picked
+from api.pages.acts.forms import ACT_FIELDS_MAX, acts_of, picked
 from api.pages.acts.list_routes import list_routes
 from api.pages.acts.mark_routes import mark_routes
 from api.pages.acts.view import ActRow, ActsView
@@ -86,7 +86,7 @@ def _timeline(router: APIRouter, desk: Desk) -> None:
     async def save(request: Request, programme_id: str) -> Response:
         """The plain form; the script saves over the API."""
         person = await desk.person(request, "act.change")
-        form = await form_of(request)
+        form = await form_of(request, ACT_FIELDS_MAX)
         actor, words = person.actor(), say(request)
 
         def read(session: Session) -> Any:

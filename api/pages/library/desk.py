@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 FIELDS_MAX: Final = 1_000
 """Fields of one form: 300 people are 600 of them."""
+PART_MAX: Final = 1 << 20
 FILES_MAX: Final = 200
 """Files of one form that are looked at; how many are taken the form itself says."""
 
@@ -114,17 +115,21 @@ def refusal(error: Refused, request: Request) -> str:
     return sentence(error.code, error.facts, say(request))
 
 
-async def form_of(request: Request) -> FormData:
-    """A posted form of our own page; nothing is read before the asker is known."""
+async def form_of(request: Request, fields: int = FIELDS_MAX) -> FormData:
+    """A posted form of our own page, of at most so many ``fields``; nothing is read before the
+    asker is known."""
     same_origin(request)
-    return await request.form(max_files=0, max_fields=FIELDS_MAX)
+    return await request.form(max_files=0, max_fields=fields)
 
 
 @asynccontextmanager
-async def files_of(request: Request) -> AsyncIterator[FormData]:
-    """A posted form with files, which are gone at the block's end."""
+async def files_of(request: Request, part_bytes: int = PART_MAX) -> AsyncIterator[FormData]:
+    """A posted form with files, which are gone at the block's end; ``part_bytes``: the largest
+    field that is no file."""
     same_origin(request)
-    async with request.form(max_files=FILES_MAX, max_fields=FIELDS_MAX) as form:
+    async with request.form(
+        max_files=FILES_MAX, max_fields=FIELDS_MAX, max_part_size=part_bytes
+    ) as form:
         yield form
 
 

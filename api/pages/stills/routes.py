@@ -26,6 +26,8 @@ from vod.stills.service import COUNT, COUNT_MOST, latest_job, request_stills
 
 _STILLS: Final = "/desk/programmes/{programme_id}/stills"
 _MORE: Final = 12
+_FIELDS_MAX: Final = 2 * (stills.PHOTOS_MOST + 1_000)
+"""Each picture once as shown and once as picked: photographs, and proposals beside them."""
 DONE: Final = {
     "confirmed": "{n} 张已经是图片了，会计入图片数。",
     "dismissed": "{n} 张不要了，以后不会再挑这样的画面。",
@@ -99,7 +101,7 @@ async def _act(
 ) -> Response:
     """Do one thing; a refusal is said on the page itself."""
     person = await desk.person(request, action)
-    form = await form_of(request)
+    form = await form_of(request, _FIELDS_MAX)
     actor = person.actor()
 
     def run(session: Session) -> tuple[str, int]:

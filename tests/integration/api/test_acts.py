@@ -14,6 +14,7 @@ from api.routes import PREFIX
 from catalog import acts
 from catalog.audit import SYSTEM
 from catalog.models import Act, Broadcast, Centre, Mark, Work
+from catalog.programmes import LINES_MAX
 from infra.database import Database
 from infra.tables import Job
 from tests.integration.api.conftest import Cast
@@ -212,6 +213,24 @@ async def test_the_list_is_read_looked_over_and_saved(
     assert "别人刚刚改过节目单" in late.text
     page = await desk.get(f"/b/{show}")
     assert "敬酒歌" in page.text
+
+
+async def test_the_longest_list_is_saved_and_too_long_a_paste_is_told(
+    desk: AsyncClient, show: str, database: Database
+) -> None:
+    url = f"/desk/programmes/{show}/list"
+    with database.transaction() as session:
+        token = session.get_one(Broadcast, show).media_token
+        version = acts.programme_version(session, token)
+    rows = {"title": "节目", "genre": "舞蹈", "performers": "曼蚌村", "about": "", "length": "4:30"}
+    many = {name: [value] * LINES_MAX for name, value in rows.items()}
+    assert (await desk.post(url, data={"version": version, **many})).status_code == 303
+    with database.transaction() as session:
+        assert len(acts.programme(session, token)) == LINES_MAX
+    long = "1、舞蹈《春》\n" * 300_000
+    told = await desk.post(f"{url}/read", data={"pasted": long}, files={"other": b""})
+    assert told.status_code == 422
+    assert f"节目单有 {len(long)} 个字" in told.text
 
 
 async def test_acts_without_a_script(desk: AsyncClient, show: str, database: Database) -> None:

@@ -106,6 +106,10 @@ def test_a_table_without_headings_past_midnight() -> None:
         (["88:10", "93:00"], [5290, 5580]),
         # A slip of the pen says nothing.
         (["19:35", "19:30", "19:50"], [0, None, 900]),
+        # The few that have a time are far apart: it is the clock's nevertheless.
+        (["19:30", "19:36", "20:50"], [0, 360, 4800]),
+        (["晚上7:30", "晚上7:36"], [0, 360]),
+        (["下午3点半", "下午3点40分", "16时整"], [0, 600, 1800]),
     ],
 )
 def test_what_times_mean(written: list[str], meant: list[float | None]) -> None:
@@ -123,6 +127,7 @@ def test_what_times_mean(written: list[str], meant: list[float | None]) -> None:
         ("3分半", 210),
         ("一小时10分", 4200),
         ("45秒", 45),
+        ("5min", 300),
         ("", None),
     ],
 )
@@ -130,6 +135,35 @@ def test_lengths(written: str, length: float | None) -> None:
     (line,) = read_text(f"1、舞蹈《茉莉花》 表演：舞蹈队 {written}")
     assert seconds([line], "length_ticks") == [length]
     assert line.performers == "舞蹈队"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "entries"),
+    [
+        ("①开场舞《春》\n⑪独唱《夏》 王丽", [("开场舞", "春", ""), ("独唱", "夏", "王丽")]),
+        ("🎤1、舞蹈《春🎉》\n★ 2、独唱《夏》", [("舞蹈", "春🎉", ""), ("独唱", "夏", "")]),
+        ("- 舞蹈《春》\n* 独唱《夏》", [("舞蹈", "春", ""), ("独唱", "夏", "")]),
+        ("1、【舞蹈】春【文化馆】\n2、【独唱】夏【王丽】",
+         [("舞蹈", "春", "文化馆"), ("独唱", "夏", "王丽")]),
+        ("1、小品“回家” 曲艺队\n2、独唱“夏”", [("小品", "回家", "曲艺队"), ("独唱", "夏", "")]),
+        ("1-开场舞-春-舞蹈队\n2-独唱-夏-王丽",
+         [("开场舞", "春", "舞蹈队"), ("独唱", "夏", "王丽")]),
+        ("1.舞蹈《春》\n2.50年代金曲联唱", [("舞蹈", "春", ""), ("", "50年代金曲联唱", "")]),
+        ("1、独唱 My Heart Will Go On 王丽", [("独唱", "My Heart Will Go On", "王丽")]),
+        ("1、歌唱祖国（合唱团）", [("", "歌唱祖国", "合唱团")]),
+        ("1、京剧《贵妃醉酒》选段 表演者：梅小兰", [("京剧", "贵妃醉酒", "梅小兰")]),
+        # The words of a title are no time, whatever they say.
+        ("1、歌曲《18:30的末班车》\n2、小品《最后5分钟》 曲艺队",
+         [("歌曲", "18:30的末班车", ""), ("小品", "最后5分钟", "曲艺队")]),
+        # From a spreadsheet: no heading over the numbers, a cell of two lines.
+        ('\t节目名称\t演出者\t时长\n1\t舞蹈《春》\t"文化馆\n曼蚌村"\t5分钟\n2\t独唱《夏》\t王丽\t4分钟',
+         [("舞蹈", "春", "文化馆、曼蚌村"), ("独唱", "夏", "王丽")]),
+    ],
+)  # fmt: skip
+def test_lines_as_people_number_and_mark_them(
+    pasted: str, entries: list[tuple[str, str, str]]
+) -> None:
+    assert told(read_text(pasted)) == entries
 
 
 def test_bare_titles_are_entries_only_where_nothing_says_more() -> None:

@@ -136,6 +136,16 @@ def test_a_programme_with_a_hole_in_it() -> None:
     assert peaks[300] > 120
 
 
+def test_a_programme_of_nothing_has_no_length() -> None:
+    made = Programme()
+    assert made.cells == 0
+    made.add(30 * 90_000, None, None)
+    made.add(60 * 90_000, heard(np.zeros(0, np.float32)), None)
+    assert made.cells == 0
+    made.add(90 * 90_000, heard(np.zeros(RATE, np.float32)), None)
+    assert made.cells == len(made.observed().loud) == 91 * CELLS_PER_SECOND
+
+
 def slot(msn: int, start: float, *, seconds: float = 2, breaks: bool = False) -> Slot:
     return Slot(msn, round(start * 90_000), round((start + seconds) * 90_000), breaks)
 
