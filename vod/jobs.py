@@ -18,6 +18,7 @@ from infra.storage import NotFound, StorageFull, open_storage
 from infra.tables import Job
 from transcode.fmp4.boxes import Fmp4Error
 from vod.acts.service import promise_missing as promise_analyses
+from vod.chunked.whole import put_away as put_uploads_away
 from vod.chunked.whole import settle as settle_uploads
 from vod.clips import make_clip
 from vod.compaction import CompactionError, clean_up, compact
@@ -205,6 +206,7 @@ def _settle(ctx: JobContext) -> dict[str, Any]:
             "clips": settle_clips(session),
             "posters": renew_posters(session, now),
             "uploads": settle_uploads(session),
+            "uploads_put_away": put_uploads_away(session, now),
             "storyboards": promise_missing(session),
             "acts": promise_analyses(session, now),
             "masters": drop_masters(session, tools_of(ctx).storage, now),

@@ -25,7 +25,7 @@ from infra.jobs.states import ENDED, OPEN, sources, target
 from infra.tables import Job
 
 LOST_CODE: Final = "worker_lost"
-LOST_SENTENCE: Final = "The worker doing this was lost each time it was tried."
+LOST_SENTENCE: Final = "做这件事的程序每次都中断了，请再试一次；还是不行，请看系统日志。"
 _ENQUEUE_TRIES: Final = 5
 _NOTE_MAX: Final = 200
 
@@ -167,15 +167,21 @@ def wake(session: Session, job_id: int) -> None:
         after_commit(session, partial(nudge, job_id, found.queue))
 
 
-def report(session: Session, job_id: int, *, at: float, permille: int, note: str) -> bool:
-    """Write down how far an open job is, for others who do its work. False: it is not open."""
+def report(
+    session: Session, job_id: int, *, at: float, permille: int, note: str, since: int = 0
+) -> bool:
+    """Write down how far an open job is, for others who do its work. False: it is not open.
+
+    ``since``: what was done before this permille went at a pace of its own, and says nothing
+    about the rest.
+    """
     job = session.scalars(
         sa.select(Job).where(Job.id == job_id, Job.state.in_(OPEN)).with_for_update(),
         execution_options={"populate_existing": True},
     ).one_or_none()
     if job is None or job.cancel_requested:
         return False
-    job.pace = noted(job.pace, at, permille)
+    job.pace = noted([point for point in job.pace if point[1] >= since], at, permille)
     job.progress_permille = min(1000, max(0, permille))
     if note != job.note:
         job.note = note[:_NOTE_MAX]
@@ -424,8 +430,18 @@ def _finish(session: Session, held: Claim, event: str, **values: object) -> bool
 
 
 def _requeue(session: Session, held: Claim, event: str, **values: object) -> bool:
+    """Back into the queue; but a job that somebody wished cancelled meanwhile ends here, for
+    nobody may claim it any more."""
+    wished = Job.cancel_requested
     statement = (
-        sa.update(Job).where(*_ours(held)).values(state=target(event), **_NO_LEASE, **values)
+        sa.update(Job)
+        .where(*_ours(held))
+        .values(
+            state=sa.case((wished, target("give in")), else_=target(event)),
+            ended_at=sa.case((wished, _DB_NOW)),
+            **_NO_LEASE,
+            **values,
+        )
     )
     return _update(session, statement) > 0
 

@@ -33,7 +33,7 @@ from infra.telemetry import get_logger
 log = get_logger(__name__)
 
 INTERNAL_CODE: Final = "internal"
-INTERNAL_SENTENCE: Final = "Something went wrong inside Xitai; the log has the details."
+INTERNAL_SENTENCE: Final = "程序里出了问题，详情在系统日志里。原来的录像和文件都在，可以再试一次。"
 
 # The row still says "running" while the database is away: better to wait than to do it all again.
 RECORD_SECONDS: Final = 120.0

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from infra.jobs import JobCancelled, JobContext, JobFailed, job_handler
+from infra.jobs import JobCancelled, JobContext, JobFailed, JobWaits, job_handler
+from infra.tables import Job
 from vod.chunked.begin import KIND
 from vod.chunked.make import make_chunk
 from vod.chunked.pack import PackError
@@ -15,6 +16,7 @@ from vod.chunked.rows import CHUNK, CLEAN, stop_chunks
 from vod.chunked.whole import abandon, bring_about, clean, fail
 from vod.jobs import tools_of, verdicts
 from vod.originals.confined import ReadError
+from vod.tools import Tools
 
 _UNREADABLE: Final = {
     "unreadable": "原片读不出来，可能已损坏，请检查文件后重新上传。",
@@ -46,7 +48,7 @@ def _chunks(ctx: JobContext) -> dict[str, Any]:
     tools, work_id = tools_of(ctx), str(ctx.args["work_id"])
     try:
         with _judged():
-            return bring_about(tools, work_id, ctx.heartbeat)
+            return _looked(ctx, tools, work_id)
     except JobCancelled:
         with ctx.db.transaction() as session:
             stop_chunks(session, work_id)
@@ -55,6 +57,17 @@ def _chunks(ctx: JobContext) -> dict[str, Any]:
     except JobFailed as verdict:
         if not verdict.retry or ctx.attempt >= ctx.held.max_attempts:
             fail(tools, work_id)
+        raise
+
+
+def _looked(ctx: JobContext, tools: Tools, work_id: str) -> dict[str, Any]:
+    try:
+        return bring_about(tools, work_id, ctx.heartbeat)
+    except JobWaits:
+        # A look is over before the next heartbeat: the wish to stop may have come during it.
+        with ctx.db.transaction() as session:
+            if session.get_one(Job, ctx.job_id).cancel_requested:
+                raise JobCancelled from None
         raise
 
 

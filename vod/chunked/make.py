@@ -21,6 +21,8 @@ from vod.chunked.rows import Making, join, making_of, tell, wake_whole
 from vod.encode import Beat, Patience, run_ffmpeg
 from vod.originals.clock import TICKS
 from vod.originals.confined import Excerpt, excerpt
+from vod.originals.excerpt import SAMPLE_BYTES
+from vod.originals.wanted import SOUND_FRAME
 from vod.tools import Tools
 
 _SHARE_READ: Final = 0.05
@@ -92,7 +94,10 @@ def _room(order: _Order) -> int:
     share = (order.chunk.end - order.chunk.start) / max(1, order.making.end)
     bits = sum(rung.bit_rate for rung in order.recipe.rungs)
     seconds = (order.chunk.end - order.chunk.start) // TICKS + 2
-    return int(2 * order.making.file_bytes * share) + bits * seconds // 2 + _EXTRA_BYTES
+    sound = order.chunk.audio
+    frames = 0 if sound is None else sound.after_frame - sound.first_frame
+    samples = frames * SOUND_FRAME * SAMPLE_BYTES
+    return int(2 * order.making.file_bytes * share) + bits * seconds // 2 + samples + _EXTRA_BYTES
 
 
 def _telling(tools: Tools, work_id: str, beat: Beat) -> Beat:
@@ -204,7 +209,10 @@ def _register(session: Session, order: _Order, rungs: list[MadeRung]) -> bool:
     work = session.get_one(Work, order.work_id, with_for_update=True)
     if work.state != "making":
         raise JobCancelled
-    chunk = session.get_one(Chunk, (order.work_id, order.chunk.number), with_for_update=True)
+    chunk = session.get(Chunk, (order.work_id, order.chunk.number), with_for_update=True)
+    if chunk is None or msgspec.convert(chunk.plan, ChunkPlan) != order.chunk:
+        # Cancelled and begun anew meanwhile, with other chunks than these.
+        raise JobCancelled
     if chunk.state == "done":
         return False
     chunk.state, chunk.done_at = "done", dt.datetime.now(dt.UTC)

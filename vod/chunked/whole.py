@@ -47,6 +47,8 @@ from vod.tools import Tools
 
 LOOK_SECONDS: Final = 20.0
 """How often it looks by itself, should nobody wake it."""
+KEPT: Final = dt.timedelta(days=7)
+"""So long what was made of a failed work waits for somebody to try it again."""
 
 _CODES: Final = {
     "sound_before_picture": "原片的声音比画面早开始，画面之前的声音没有收进来。",
@@ -144,7 +146,7 @@ def _promise(tools: Tools, work_id: str) -> int:
     number, why = failed
     raise JobFailed(
         "chunk_failed",
-        f"第 {number + 1} 段没有做成，做好的各段已保留，可以再试一次。{why}",
+        f"第 {number + 1} 段没有做成，做好的各段保留 {KEPT.days} 天，可以再试一次。{why}",
         retry=False,
     )
 
@@ -245,8 +247,9 @@ def _sweep(tools: Tools, token: str, kept: set[str]) -> None:
 
 
 def abandon(session: Session, work_id: str) -> bool:
-    """A work that somebody cancelled: it says so, nothing of it stands any more, and its files
-    will go. The original stays, so that one can try again. False: it was not being made.
+    """A work that somebody cancelled, or that failed and was left so: nothing of it stands any
+    more, and its files will go. The original stays, so that one can try again. False: it was not
+    being made.
 
     The caller has ended the jobs (``stop_chunks`` first, then the whole's), in that order.
     """
@@ -314,3 +317,20 @@ def settle(session: Session) -> int:
         else:
             session.get_one(Work, work_id, with_for_update=True).state = "failed"
     return len(found)
+
+
+def put_away(session: Session, now: dt.datetime) -> int:
+    """Failed works that nobody has tried again for ``KEPT`` give back what was made of them;
+    how many. Another try makes it anew."""
+    of_it = (Job.kind == KIND, Job.args["work_id"].astext == Work.id)
+    last = select(func.max(Job.ended_at)).where(*of_it).scalar_subquery()
+    found = session.scalars(
+        select(Work.id).where(
+            Work.kind == "upload",
+            Work.state == "failed",
+            exists().where(Chunk.work_id == Work.id),
+            ~exists().where(*of_it, Job.state.in_(OPEN)),
+            func.coalesce(last, Work.created_at) < now - KEPT,
+        )
+    ).all()
+    return sum(abandon(session, work_id) for work_id in found)

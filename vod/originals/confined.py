@@ -17,6 +17,7 @@ from typing import IO, Final
 
 import msgspec
 
+import transcode
 import vod
 from infra.storage import Storage, StorageError
 from transcode.sandbox import GIB, Limits, View, launcher, upload_limits
@@ -123,7 +124,8 @@ def _run(storage: Storage, key: str, order: Order, folder: Path, beat: Beat) -> 
 
 def _code() -> tuple[Path, ...]:
     """Where Python and its packages lie, and all that the reader imports of ours."""
-    return Path(sys.prefix), Path(sys.base_prefix), Path(vod.__path__[0])
+    ours = (Path(package.__path__[0]) for package in (vod, transcode))
+    return Path(sys.prefix), Path(sys.base_prefix), *ours
 
 
 def _watch(process: subprocess.Popen[bytes], order: Order, beat: Beat) -> str:
@@ -178,12 +180,15 @@ def _pipes(storage: Storage, key: str, order: Order) -> Iterator[tuple[int, ...]
 
 def _serve(storage: Storage, key: str, ask_fd: int, answer_fd: int) -> None:
     """Answer until the reader is gone. What it asks for is bounded, whatever it is."""
-    with open(ask_fd, "rb") as ask, open(answer_fd, "wb") as answer:
+    # Gone in the middle of an answer, too: then what is not written cannot be flushed either.
+    with (
+        contextlib.suppress(BrokenPipeError),
+        open(ask_fd, "rb") as ask,
+        open(answer_fd, "wb") as answer,
+    ):
         while len(wish := ask.read(ASK.size)) == ASK.size:
             start, end = ASK.unpack(wish)
-            data = _piece(storage, key, start, min(end, start + BLOCK))
-            with contextlib.suppress(BrokenPipeError):
-                _answer(answer, data)
+            _answer(answer, _piece(storage, key, start, min(end, start + BLOCK)))
 
 
 def _answer(answer: IO[bytes], data: bytes | None) -> None:

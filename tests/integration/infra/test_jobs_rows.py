@@ -22,6 +22,7 @@ from infra.jobs import (
     JobFailed,
     JobHandover,
     JobRunner,
+    JobWaits,
     LeaseLost,
     cancel,
     enqueue,
@@ -452,6 +453,27 @@ def test_a_running_job_learns_that_it_is_cancelled(database: Database, runner: J
     assert runner.look(job_id) == "cancelled"
     job = read(database, job_id)
     assert (job.state, job.progress_permille, job.note) == ("cancelled", 250, "working")
+
+
+@pytest.mark.parametrize("outcome", ["waits", "fails", "hands over"])
+def test_a_wish_to_cancel_that_comes_too_late_for_a_heartbeat_is_obeyed(
+    database: Database, runner: JobRunner, outcome: str
+) -> None:
+    """Put back into the queue it would never be claimed again, nor end."""
+    verdict = {
+        "waits": JobWaits(60.0), "fails": JobFailed("x", "没做成"), "hands over": JobHandover(),
+    }[outcome]  # fmt: skip
+
+    def run(ctx: JobContext) -> None:
+        with database.transaction() as session:
+            cancel(session, ctx.job_id)
+        raise verdict
+
+    job_id = scripted(database, run)
+    runner.look(job_id)
+    job = read(database, job_id)
+    assert job.state == "cancelled"
+    assert job.ended_at is not None
 
 
 def test_a_handler_that_lost_its_lease_learns_of_it_and_changes_nothing(

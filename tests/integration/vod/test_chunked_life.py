@@ -15,7 +15,7 @@ from api.library import CatalogueLibrary
 from catalog.models import AirItem, Broadcast, Chunk, Rendition, Resource, Upload, Work
 from catalog.resources import clip_footage, register_upload, timeline_of_upload
 from infra.database import Database
-from infra.jobs import JobFailed, rows
+from infra.jobs import JobFailed, JobWaits, rows
 from infra.jobs import log as job_log
 from infra.settings import Settings
 from infra.tables import Job
@@ -232,6 +232,49 @@ def test_cancelling_while_a_chunk_is_made_stops_it(
     assert studio.due() == []
 
 
+def test_cancelling_during_a_look_of_the_whole_is_not_lost(
+    studio: Studio, original: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_id = planned(studio, original)
+    (job,) = studio.jobs(work_id, "chunks")
+    looking = chunk_jobs.bring_about
+
+    def look(*given: object) -> dict[str, object]:
+        try:
+            return looking(*given)  # type: ignore[arg-type]
+        except JobWaits:
+            with database.transaction() as session:
+                assert api.jobs.cancel(session, None, job.id).state == "running"
+            raise
+
+    monkeypatch.setattr(chunk_jobs, "bring_about", look)
+    assert studio.look(job.id) == "cancelled"
+    assert studio.work(work_id).state == "failed"
+    assert studio.chunks(work_id) == []
+    assert [kind for _, kind in studio.due()] == ["chunks_end"]
+
+
+def test_a_chunk_of_an_earlier_try_is_not_taken_for_one_of_the_next(
+    studio: Studio, original: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled, begun anew and divided otherwise, while a worker that was lost goes on."""
+    work_id = planned(studio, original)
+    put = type(studio.storage).put_file
+
+    def put_later(self: object, key: str, path: Path, **how: bool) -> int:
+        size = put(self, key, path, **how)  # type: ignore[arg-type]
+        with database.transaction() as session:
+            chunk = session.get_one(Chunk, (work_id, 1))
+            chunk.plan = {**chunk.plan, "cuts": [*chunk.plan["cuts"][:-1], chunk.end_ticks + 3600]}
+        return size
+
+    monkeypatch.setattr(type(studio.storage), "put_file", put_later)
+    job_id = studio.jobs(work_id)[1].id
+    assert studio.look(job_id) == "cancelled"
+    assert studio.chunks(work_id)[1].state == "waiting"
+    assert list(studio.storage.list(f"works/{studio.work(work_id).media_token}/")) == []
+
+
 def whole_says(studio: Studio, kind: str) -> str | None:
     """What a look at the first open job of a kind comes to; None when there is none."""
     for job_id, found in studio.due():
@@ -289,6 +332,33 @@ def test_a_work_nobody_works_on_any_more_is_settled(
     assert studio.work(work_id).state == "failed"
     studio.run(work_id)
     assert list(studio.storage.list(f"works/{studio.work(work_id).media_token}/")) == []
+
+
+def test_what_was_made_of_a_failed_work_is_put_away_after_a_week(
+    studio: Studio, original: Path, database: Database
+) -> None:
+    work_id = planned(studio, original)
+    studio.look(studio.jobs(work_id)[0].id)
+    (job,) = studio.jobs(work_id, "chunks")
+    with database.transaction() as session:
+        session.get_one(Job, studio.jobs(work_id)[1].id).state = "failed"
+    studio.look(job.id)
+    work = studio.work(work_id)
+    assert work.state == "failed"
+    folder = f"works/{work.media_token}/"
+    studio.run(work_id)
+    now = dt.datetime.now(dt.UTC)
+    with database.transaction() as session:
+        assert whole.put_away(session, now + whole.KEPT - dt.timedelta(hours=1)) == 0
+    assert list(studio.storage.list(folder)) != []
+    with database.transaction() as session:
+        assert whole.put_away(session, now + whole.KEPT + dt.timedelta(hours=1)) == 1
+        assert whole.put_away(session, now + whole.KEPT + dt.timedelta(hours=1)) == 0
+    studio.run(work_id)
+    assert list(studio.storage.list(folder)) == []
+    with database.transaction() as session:
+        assert api.jobs.retry(session, None, job.id).state == "queued"
+    assert studio.run(work_id).state == "ready"
 
 
 def test_files_of_lost_attempts_do_not_stay(studio: Studio, original: Path) -> None:
@@ -354,6 +424,22 @@ def test_a_running_chunk_counts_by_its_share(
 def _permille(studio: Studio, work_id: str) -> int:
     with studio.database.transaction() as session:
         return chunk_rows.overall(session, work_id)[0]
+
+
+def test_how_fast_the_original_was_read_says_nothing_about_the_rest(
+    studio: Studio, original: Path, database: Database
+) -> None:
+    work_id = planned(studio, original)
+    now = dt.datetime.now(dt.UTC).timestamp()
+    with database.transaction() as session:
+        job = session.get_one(Job, studio.jobs(work_id, "chunks")[0].id)
+        # A big file: a minute for its packets, a hundredth of the whole.
+        job.pace = [[now - 60, 0.0], [now - 40, 4.0], [now - 11, 9.0]]
+    with database.transaction() as session:
+        assert chunk_rows.tell(session, work_id)
+    (job,) = studio.jobs(work_id, "chunks")
+    assert [permille for _, permille in job.pace] == [chunk_rows.PLANNED_PERMILLE]
+    assert api.jobs.seconds_left(job, dt.datetime.now(dt.UTC)) is None
 
 
 # --- places ----------------------------------------------------------------------------------
