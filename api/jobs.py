@@ -18,7 +18,7 @@ from infra.jobs import pace
 from infra.tables import Job
 
 HOUSEKEEPING: Final = (
-    "compact_cleanup", "settle", "search", "search_fill",
+    "compact_cleanup", "settle", "plays", "search", "search_fill",
     "webhook", "webhooks", "sharing", "packages", "uploads",
 )  # fmt: skip
 """Kinds nobody waits for; people hear of them when they fail."""

@@ -397,7 +397,8 @@ def job_row(row: Job, now: dt.datetime) -> view.JobRow:
 def _subject(row: Job) -> str | None:
     """The page of what a job works on."""
     work_id = row.args.get("work_id")
-    if work_id and row.kind in ("clip", "form", "chunks", "master"):
+    gone = row.state in ("failed", "cancelled") and row.kind != "master"
+    if work_id and not gone and row.kind in ("clip", "form", "chunks", "master"):
         folder = "clips" if row.kind in ("clip", "form") else "works"
         return f"/{folder}/{work_id}"
     return f"/desk/b/{row.broadcast_id}" if row.broadcast_id else None

@@ -16,6 +16,7 @@ from api.pages.backend import Backend, Person
 from api.pages.guard import same_origin, staff
 from api.pages.render import Renderer
 from api.pages.view import FormErrors, NotAllowed, NotFound
+from api.pages.watching import path_of
 from api.rights import may
 from api.sentences import sentence
 from catalog import outside
@@ -138,7 +139,7 @@ def _view(session: Session, user: Person, item_id: str) -> OutsideView:
     return OutsideView(
         id=item_id,
         title=found.title,
-        back=f"/desk/b/{item_id}" if isinstance(found, Broadcast) else f"/clips/{item_id}",
+        back=f"/desk/b/{item_id}" if isinstance(found, Broadcast) else path_of(found),
         readings=tuple(outside.readings(session, item_id)),
         total=outside.outside_clicks(session, [item_id])[item_id],
     )
