@@ -131,6 +131,8 @@ def can_copy(source: SourceInfo, *, longest_segment: int | None) -> tuple[bool, 
         return False, "keyframe_interval_long"
     if longest_segment is not None and source.gop_ms >= longest_segment * 1000 + 500:
         return False, "keyframe_interval_long"
+    if source.open_gop:
+        return False, "open_gop"
     if source.bit_rate > COPY_BITRATE_MAX:
         return False, "bitrate_high"
     return True, None

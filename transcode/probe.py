@@ -7,7 +7,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ import av.error
 
 from catalog.errors import Refused
 from transcode.ffmpeg.process import FFmpegProcess
+from transcode.fmp4.nal import KEY_PEEK_BYTES, is_idr
 from transcode.sandbox import (
     MAX_PIXELS,
     UPLOAD_CODECS,
@@ -56,6 +57,26 @@ def probe_flv(head: bytes, *, gop_ms: int | None) -> SourceInfo:
             return _describe(container, gop_ms)
     except (av.error.FFmpegError, ValueError) as error:
         raise ProbeError(f"footage can't be read: {error}") from error
+
+
+def open_gop(heads: Iterable[bytes]) -> bool:
+    """Whether one of these key frames is no IDR picture. Each head is an FLV take's preamble and
+    what comes from a key frame on; of one that cannot be read, nothing is known."""
+    return any(_begins_open(head) for head in heads)
+
+
+def _begins_open(head: bytes) -> bool:
+    try:
+        with av.open(io.BytesIO(head), mode="r", format="flv") as container:
+            video = next(iter(container.streams.video), None)
+            for packet in container.demux(video) if video is not None else ():
+                if packet.is_keyframe and packet.size:
+                    context = packet.stream.codec_context
+                    sample = bytes(packet)[:KEY_PEEK_BYTES]
+                    return not is_idr(context.name, context.extradata or b"", sample)
+    except (av.error.FFmpegError, ValueError):
+        pass
+    return False
 
 
 def _describe(container: av.container.InputContainer, gop_ms: int | None) -> SourceInfo:

@@ -53,6 +53,8 @@ class SourceInfo:
     """Of everything, measured over the probed bytes, bits per second; 0 when unknown."""
     gop_ms: int | None
     """Longest distance of key frames seen; None when a second one has not come yet."""
+    open_gop: bool = False
+    """A key frame was seen that is no IDR picture: not every player can begin there."""
     first_shown_ms: int | None = None
     """When the first picture is shown, on the take's timeline: later than it is decoded when
     the encoder reorders frames."""

@@ -270,6 +270,11 @@ def _known(code: str, _: Translate) -> Reason:
         "interlaced": Reason(
             "warn", _("摄像机送的是隔行画面。"), _("把摄像机或编码器改成逐行（如 1080p25）。")
         ),
+        "open_gop": Reason(
+            "warn",
+            _("编码器的关键帧不能直接起播，服务器要多费力气转换。"),
+            _("在编码器里关掉“开放式 GOP”（Open GOP）。"),
+        ),
         "bitrate_high": Reason(
             "warn", _("码率太高，手机看着吃力。"), _("把编码器码率调到 2500～4000 kb/s。")
         ),

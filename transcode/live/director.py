@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,7 +43,7 @@ from transcode.live.feed import FeedAway, FeedClient, FeedGone, FeedIndex
 from transcode.live.mixer import Mixer
 from transcode.live.publisher import Publisher, RunContext, publish_head
 from transcode.live.run import LiveRun, Outcome, RunStatus
-from transcode.probe import ProbeError, probe_flv
+from transcode.probe import ProbeError, open_gop, probe_flv
 from transcode.source import SourceInfo
 
 log = structlog.get_logger()
@@ -54,6 +54,9 @@ STATUS_SECONDS = 15
 # Long enough to see a second key frame of an encoder set to 2 s; OBS's 10 s are not waited for.
 GOP_WAIT_MS = 2_300
 PROBE_ATTEMPTS = 20
+KEYS_LOOKED_AT = 3
+KEY_BYTES = 64 * 1024
+"""Of a key frame, to see what kind it is; its size may be ten times that."""
 FUTILE_RUNS = 3
 BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 TICKS_PER_MS = 90
@@ -95,6 +98,14 @@ def _encoding(ladder: Ladder) -> frozenset[tuple[str, bool]]:
     return frozenset(("copied", rung.copied) for rung in ladder.video) | {
         ("keys", ladder.follow_source_keys)
     }
+
+
+def _later_keys(feed: FeedClient, index: FeedIndex) -> Iterator[bytes]:
+    """The preamble and the beginning of each of some key frames. Not of the very first one: that
+    is an IDR picture in a stream of open groups, too."""
+    before = min(index.entries[0][1], KEY_BYTES) if index.entries else 0
+    for ms, at, _ in index.entries[1 : 1 + KEYS_LOOKED_AT]:
+        yield feed.head(before + min(index.size - at, KEY_BYTES), ms)
 
 
 def _arrivals(index: FeedIndex, first_ms: int) -> Arrivals:
@@ -378,7 +389,11 @@ class Director:
         if gop_ms is None and index.closed:
             gop_ms = index.last_ms - first_ms
         source = probe_flv(feed.head(index.size), gop_ms=gop_ms)
-        log.info("live.probed", video=str(source.video), audio=str(source.audio), gop_ms=gop_ms)
+        source = replace(source, open_gop=open_gop(_later_keys(feed, index)))
+        log.info(
+            "live.probed", video=str(source.video), audio=str(source.audio), gop_ms=gop_ms,
+            open_gop=source.open_gop,
+        )  # fmt: skip
         return source
 
     def _kept_ladder(self, take: Take) -> Ladder | None:

@@ -67,12 +67,13 @@ class FeedClient:
             size=int(data["size"]),
         )
 
-    def head(self, enough: int) -> bytes:
-        """The preamble and first bytes of the take, at most ``enough`` of them."""
+    def head(self, enough: int, from_ms: int = 0) -> bytes:
+        """The preamble and first bytes of the take, at most ``enough`` of them; ``from_ms``: of
+        what comes from that key frame on."""
         enough = min(enough, PROBE_BYTES)
         got = bytearray()
         try:
-            with self._http.stream("GET", self.url, params={"from_ms": 0}) as answer:
+            with self._http.stream("GET", self.url, params={"from_ms": from_ms}) as answer:
                 self._check(answer)
                 for piece in answer.iter_raw(64 * 1024):
                     got += piece

@@ -208,7 +208,10 @@ def _source(table: Table, shown: Shown | None, end: int, file_bytes: int) -> Sou
             "-",
             sound.sample_rate, sound.channels, sound.bit_rate,
         )  # fmt: skip
-    return SourceInfo(video, audio, file_bytes * 8 * TICKS // max(1, end), _gop_ms(table, shown))
+    return SourceInfo(
+        video, audio, file_bytes * 8 * TICKS // max(1, end), _gop_ms(table, shown),
+        open_gop=table.picture is not None and table.picture.open_gop,
+    )  # fmt: skip
 
 
 def _upright(picture: Picture, rate: Fraction) -> VideoInfo:

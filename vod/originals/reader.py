@@ -22,6 +22,7 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 
+from transcode.fmp4.nal import KEY_PEEK_BYTES, is_idr
 from vod.originals.excerpt import Differs, cut
 from vod.originals.original import Order, Original, packets, time_of
 from vod.originals.table import MAX_PACKETS, Picture, Sound, WirePackets, WireTable
@@ -44,10 +45,12 @@ class _Columns:
         self.hidden: list[int] = []
         self._packed: list[bytes] = []
         self.count = 0
+        self.open_gop = False
 
     def add(self, packet: av.Packet[Any], order: int) -> None:
         if packet.is_keyframe:
             self.keys.append(self.count)
+            self.open_gop = self.open_gop or _is_open(packet)
         if packet.is_discard:
             self.hidden.append(self.count)
         self.rows.append(
@@ -98,7 +101,8 @@ def scan(order: Order) -> bytes:
             broken = True
         wire = WireTable(container.format.name, broken=broken)
         if picture is not None and (found := _wire(container, columns, picture.index)):
-            wire.picture, wire.video = picture, found
+            entered = msgspec.structs.replace(picture, open_gop=columns[picture.index].open_gop)
+            wire.picture, wire.video = entered, found
         if sound is not None and (found := _wire(container, columns, sound.index)):
             wire.sound, wire.audio = sound, found
     return msgspec.msgpack.encode(wire)
@@ -153,6 +157,15 @@ def _describe(container: InputContainer, stream: Any) -> Picture:
         -rotation % 360, interlaced, transfer or int(context.color_trc or 0),
         _codec(context) == "h264" and extra[:1] == b"\x01",
     )  # fmt: skip
+
+
+def _is_open(packet: av.Packet[Any]) -> bool:
+    """Of a key frame, whether it is no IDR picture."""
+    context = packet.stream.codec_context
+    if _codec(context) not in ("h264", "hevc"):
+        return False
+    sample = bytes(memoryview(packet)[:KEY_PEEK_BYTES])
+    return not is_idr(_codec(context), context.extradata or b"", sample)
 
 
 def _codec(context: Any) -> str:

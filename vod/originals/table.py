@@ -65,6 +65,9 @@ class Picture(msgspec.Struct, frozen=True):
     """Transfer characteristics (ITU-T H.273)."""
     global_header: bool = False
     """Parameter sets stand in the container's header (avcC) and nowhere else."""
+    open_gop: bool = False
+    """A key frame is no IDR picture, or cannot be told to be one: not every player can begin
+    there."""
 
 
 class Sound(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from transcode.fmp4.nal import nals
 from transcode.hls.head import TIMESCALE
 from vod.smartcut import avc_sets
 from vod.smartcut.avc_sets import Pps, Sps
@@ -21,7 +22,7 @@ from vod.smartcut.avc_slice import (
 )
 from vod.smartcut.avc_splice import Follower, places, run_in
 from vod.smartcut.bits import BitsError
-from vod.smartcut.entry import nals, record, sample, with_record
+from vod.smartcut.entry import record, sample, with_record
 from vod.smartcut.host import CRF, Approach, Entrances, Entry, Guest, Seat
 
 _PROFILES = {66: "baseline", 77: "main", 100: "high"}

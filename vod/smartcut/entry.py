@@ -1,11 +1,11 @@
-"""Sample entries and samples: the decoder's record inside one, the NAL units inside the other.
+"""Sample entries and samples: the decoder's record inside one, NAL units put into the other.
 
 ISO/IEC 14496-15: a sample is NAL units, each behind its length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from transcode.fmp4.boxes import Fmp4Error, boxes, make
@@ -43,17 +43,6 @@ def pixel_shape(entry: bytes) -> tuple[int, int]:
             across, down = int.from_bytes(shape[:4], "big"), int.from_bytes(shape[4:8], "big")
             return (across, down) if across and down else (1, 1)
     return 1, 1
-
-
-def nals(sample: bytes, length_size: int) -> Iterator[bytes]:
-    """The NAL units of a sample; of one that is cut short, the last one as far as it goes."""
-    at = 0
-    while at + length_size < len(sample):
-        size = int.from_bytes(sample[at : at + length_size], "big")
-        at += length_size
-        if size:
-            yield sample[at : at + size]
-        at += size
 
 
 def sample(units: Iterable[bytes], length_size: int) -> bytes:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transcode.fmp4.nal import nals
 from vod.smartcut import hevc
 from vod.smartcut.bits import BitsError
-from vod.smartcut.entry import nals, record, sample, with_record
+from vod.smartcut.entry import record, sample, with_record
 from vod.smartcut.host import CRF, Approach, Entrances, Entry, Guest, Seat
 
 _PROFILES = {1: "main", 2: "main10"}

@@ -13,13 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import av
 import psutil
 import pytest
 import redis
 from sqlalchemy import select
 
 from catalog.broadcasts import close_take, create_broadcast, end_broadcast, open_take
-from catalog.models import AirItem, Broadcast, Centre, Take
+from catalog.models import AirItem, Broadcast, Centre, Run, Take
 from infra.database import Database
 from infra.redis import air_key
 from infra.settings import Settings
@@ -27,7 +28,9 @@ from infra.storage import Storage, open_storage
 from infra.tables import Job
 from ingest import flv
 from tests.support.media import Footage, make_footage, read_numbers
+from transcode.fmp4.nal import is_idr
 from transcode.hls.head import AirHead, decode_head
+from transcode.ladder import Ladder
 from transcode.live.director import Director, Tools
 from transcode.live.publisher import NotOurs
 
@@ -415,6 +418,35 @@ def test_key_frames_that_grow_too_far_apart_switch_to_encoding_once(
         joined.write_bytes(b"".join(stage.storage.get(k) for k in [prefix + init, *keys]))
         numbers += read_numbers(joined)
     assert numbers == list(range(400))
+
+
+def test_open_groups_are_encoded_so_that_every_player_can_begin(
+    stage_of: Callable[[Path], Stage], ffmpeg: str, media_folder: Path, tmp_path: Path
+) -> None:
+    path = make_footage(
+        ffmpeg,
+        media_folder / "director-open.flv",
+        Footage(
+            10, size=(640, 360), bitrate="600k", b_frames=2,
+            video_args=("-x264-params", "open-gop=1"),
+        ),
+    )  # fmt: skip
+    stage = stage_of(path)
+    stage.start()
+    stage.node.play(10_000)
+    stage.finish_feed()
+    assert stage.join(60) == "finalized"
+    with stage.database.transaction() as session:
+        ladder = Ladder.from_json(session.scalars(select(Run.ladder)).one())
+    assert [rung.copied for rung in ladder.video] == [False]
+    assert "open_gop" in ladder.advice
+    assert stage.frames("v360", tmp_path) == list(range(250))
+    with av.open(str(tmp_path / "v360.mp4")) as container:
+        stream = container.streams.video[0]
+        config = stream.codec_context.extradata or b""
+        keys = [bytes(p) for p in container.demux(stream) if p.is_keyframe]
+    assert len(keys) == 5
+    assert all(is_idr("h264", config, sample) for sample in keys)
 
 
 def test_a_slot_another_job_registered_ends_the_run(

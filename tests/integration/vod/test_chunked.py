@@ -97,6 +97,10 @@ B25 = Footage(10, b_frames=2, gop_seconds=2, size=SMALL)
 ORIGINALS = [
     Original("closed groups, the top rung a copy", B25, copied=True),
     Original(
+        "key frames that are no IDR pictures",
+        replace(B25, video_args=("-x264-params", "intra-refresh=1")),
+    ),
+    Original(
         "open groups, 29.97, long",
         Footage(13, Fraction(30000, 1001), SMALL, gop_seconds=3, b_frames=3, video_args=OPEN),
     ),

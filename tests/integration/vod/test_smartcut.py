@@ -21,10 +21,10 @@ from tests.support.cuts import (
 )
 from tests.support.media import Footage, make_footage, read_beeps, read_pictures, read_sound
 from transcode.fmp4.model import Fragment
+from transcode.fmp4.nal import nals
 from transcode.fmp4.reader import FragmentReader
 from vod.smartcut import CutError, Piece
 from vod.smartcut.avc_slice import NAL_IDR
-from vod.smartcut.entry import nals
 
 CUTS = 4
 """Of each kind; bench/smartcut.py makes more."""

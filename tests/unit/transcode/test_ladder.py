@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -72,6 +73,10 @@ def told(ladder: Ladder) -> str:
         pytest.param(
             feed(picture(interlaced=True)), 8, "v1080 v720 v480 v360 a=", ("interlaced",),
             id="interlaced",
+        ),
+        pytest.param(
+            replace(feed(), open_gop=True), 8, "v1080 v720 v480 v360 a=", ("open_gop",),
+            id="key frames that are no IDR pictures",
         ),
         pytest.param(
             feed(picture(profile="High 4:2:2", pixel_format="yuv422p")), 8,

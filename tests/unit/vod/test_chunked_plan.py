@@ -203,6 +203,7 @@ def test_missing_times_stand_in_for_each_other() -> None:
         (COPYABLE, True, 50, False),
         (COPYABLE, False, 300, False),
         (PICTURE, False, 50, False),
+        (msgspec.structs.replace(COPYABLE, open_gop=True), False, 50, False),
         (msgspec.structs.replace(COPYABLE, rotation=90), False, 50, False),
         (msgspec.structs.replace(COPYABLE, sample_aspect=(16, 15)), False, 50, False),
         (msgspec.structs.replace(COPYABLE, codec="hevc"), False, 50, False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from transcode.fmp4.boxes import Fmp4Error, make
+from transcode.fmp4.nal import nals
 from vod.smartcut import entry
 from vod.smartcut.aac import AacConfig, Shape, Window, joins, read_config, shape
 from vod.smartcut.bits import BitWriter
@@ -86,6 +87,6 @@ def test_samples_are_nal_units() -> None:
     units = [b"\x67abc", b"\x65" + bytes(300)]
     for size in (2, 4):
         data = entry.sample(units, size)
-        assert list(entry.nals(data, size)) == units
+        assert list(nals(data, size)) == units
         # Cut short, the last one as far as it goes.
-        assert list(entry.nals(data[:20], size))[1] == units[1][: 20 - 4 - 2 * size]
+        assert list(nals(data[:20], size))[1] == units[1][: 20 - 4 - 2 * size]
