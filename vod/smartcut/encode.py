@@ -23,8 +23,9 @@ from transcode.fmp4.writer import TrackSamples, write_fragment, write_init
 from transcode.sandbox import FOOTAGE_FORMATS, GIB, Limits, input_limits
 from vod.encode import Beat, Patience, run_ffmpeg
 from vod.footage import Step
+from vod.reordering import Ints
 from vod.smartcut.host import KEY_SECONDS
-from vod.smartcut.plan import Encode, Ints
+from vod.smartcut.plan import Encode
 from vod.smartcut.sound import Run
 from vod.smartcut.tables import Files, Table
 

@@ -21,7 +21,7 @@ from transcode.fmp4.model import Track
 from transcode.fmp4.progressive import MovieTrack, write_movie
 from transcode.fmp4.writer import TrackRows, write_fragment_head, write_init
 from transcode.hls.head import TIMESCALE
-from vod.smartcut.plan import Ints
+from vod.reordering import Ints
 
 SEGMENT_TICKS = TIMESCALE
 """A key frame sooner than this after a segment's beginning does not begin another."""

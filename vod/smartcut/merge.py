@@ -10,6 +10,7 @@ import numpy as np
 
 from catalog.models import TIMESCALE
 from transcode.fmp4.model import Track
+from vod.reordering import Ints, decode_times, reorder_depth
 from vod.smartcut.avc_host import AvcHost
 from vod.smartcut.encode import Picture, Workshop, output, shown_times
 from vod.smartcut.entry import pixel_shape
@@ -17,7 +18,6 @@ from vod.smartcut.gather import Gathered
 from vod.smartcut.host import PEEK_BYTES, Entry, Host
 from vod.smartcut.layout import Column
 from vod.smartcut.picture import PicturePlan, Stretch
-from vod.smartcut.plan import Ints, decode_times, reorder_depth
 from vod.smartcut.result import CutError
 from vod.smartcut.tables import Table, read_file
 

@@ -11,6 +11,7 @@ import numpy as np
 from catalog.models import TIMESCALE
 from transcode.fmp4.boxes import Fmp4Error
 from transcode.fmp4.model import Track
+from vod.reordering import Ints
 from vod.smartcut.avc_host import AvcHost, own_encoder
 from vod.smartcut.avc_slice import HEADER_BYTES
 from vod.smartcut.bits import BitsError
@@ -18,7 +19,7 @@ from vod.smartcut.encode import Look, Picture, Workshop
 from vod.smartcut.gather import Gathered, Strand
 from vod.smartcut.hevc_host import HevcHost
 from vod.smartcut.host import PEEK_BYTES, Approach, Entry, Host
-from vod.smartcut.plan import Ask, Encode, Ints, Plan, encode_all, plan_stretch
+from vod.smartcut.plan import Ask, Encode, Plan, encode_all, plan_stretch
 from vod.smartcut.tables import Table
 
 

@@ -11,14 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vod.reordering import Ints
 from vod.smartcut.host import Approach
 
-Ints = NDArray[np.int64]
-
-MAX_REORDER = 16
-"""No H.264 or H.265 decoder holds more pictures back."""
 _FAR = np.iinfo(np.int64).max
 
 
@@ -120,31 +116,3 @@ def _encode(pts: Ints, keys: Ints, shown: Ints) -> Encode | None:
     wanted = np.flatnonzero((pts >= shown[0]) & (pts <= shown[-1]))
     before = keys[(keys <= wanted[0]) & (pts[keys] <= shown[0])]
     return Encode(shown, int(before[-1]) if len(before) else 0, int(wanted[-1]) + 1)
-
-
-def reorder_depth(pts: Ints) -> int:
-    """How many pictures go before one in coded order and after it in output order, at most."""
-    depth = np.zeros(len(pts), np.int64)
-    for lag in range(1, MAX_REORDER + 1):
-        depth[lag:] += pts[:-lag] > pts[lag:]
-    return int(depth.max(initial=0))
-
-
-def decode_times(pts: Ints) -> Ints:
-    """When pictures are decoded that are shown at ``pts`` (in coded order, the first one at 0):
-    from 0 on, each later than the one before and none later than it is shown.
-
-    As a rule, in the order and at the distances they are shown at, as much earlier as reordering
-    wants. The first few, for which that would be before 0, share the time up to the next.
-    """
-    shown = np.sort(pts)
-    times = shown - int((shown - pts).max())
-    early = int(np.searchsorted(times, 0, side="right"))
-    if early and early < len(times):
-        times[:early] = np.arange(early) * times[early] // early
-    else:
-        times[:early] = np.arange(early)
-    # None is later than the earliest picture still to come is shown.
-    due = np.minimum.accumulate(pts[::-1])[::-1]
-    steps = np.arange(len(pts))
-    return np.minimum.accumulate((np.minimum(times, due) - steps)[::-1])[::-1] + steps

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from transcode.hls.head import TIMESCALE
-from vod.smartcut.plan import Ints
+from vod.reordering import Ints
 
 SLACK_SECONDS: Final = 0.008
 """How far a frame's time may be from where the count of samples puts it."""

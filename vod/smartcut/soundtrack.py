@@ -16,12 +16,12 @@ import numpy as np
 
 from transcode.fmp4.model import Track
 from vod.encode import Beat
+from vod.reordering import Ints
 from vod.smartcut import aac
 from vod.smartcut.aac import FRAME
 from vod.smartcut.encode import LAYOUTS, Sound, Workshop, audio_frame, output, run_all
 from vod.smartcut.gather import Gathered
 from vod.smartcut.layout import Column
-from vod.smartcut.plan import Ints
 from vod.smartcut.result import CutError
 from vod.smartcut.sound import Run, in_turn, place_runs, to_samples
 from vod.smartcut.tables import Table, read_file

@@ -25,7 +25,7 @@ from transcode.fmp4.moof import SampleRange, read_ranges
 from transcode.fmp4.moov import TrackDefaults, read_moov
 from transcode.fmp4.reader import MAX_MOOF_BYTES, MAX_MOOV_BYTES
 from vod.footage import Part, Step, join_part
-from vod.smartcut.plan import Ints
+from vod.reordering import Ints
 
 _OPEN_FILES: Final = 32
 _BOX_HEAD: Final = 16

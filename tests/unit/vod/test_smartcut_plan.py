@@ -10,17 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vod.reordering import Ints, decode_times, reorder_depth
 from vod.smartcut.avc_sets import Sps, read_sps
 from vod.smartcut.avc_slice import B, Marking, P, Place, SliceHeader
 from vod.smartcut.avc_splice import Follower, places, run_in
 from vod.smartcut.host import Approach, Entry
 from vod.smartcut.plan import (
     Encode,
-    Ints,
-    decode_times,
     encode_all,
     plan_stretch,
-    reorder_depth,
 )
 from vod.smartcut.sound import Run, Span, find_runs, in_turn, place_runs
 
