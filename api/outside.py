@@ -10,8 +10,8 @@ from typing import Final
 from fastapi import UploadFile
 
 from catalog.errors import Refused
-from catalog.records import files
 from infra.storage import Storage
+from vod import record_files
 
 SCREENSHOT_MAX: Final = 10 << 20
 
@@ -26,6 +26,6 @@ def keep_screenshot(storage: Storage, upload: UploadFile | None) -> str | None:
         shutil.copyfileobj(upload.file, copy)
         copy.flush()
         try:
-            return files.keep(storage, "image", Path(copy.name)).storage_key
+            return record_files.keep(storage, "image", Path(copy.name)).storage_key
         except Refused:
             raise Refused("outside_picture", most=SCREENSHOT_MAX >> 20) from None

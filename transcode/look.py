@@ -2,6 +2,8 @@
 
     look.py PATH LIMITS FD     (LIMITS: a JSON object; the answer, one too, goes to FD)
 
+(``{"sound": FORMAT, …}`` asks for the length of a sound in that container, and no more.)
+
 Whatever a crafted file does to a demuxer or decoder, it does here: in a process without network,
 that reads this one file and writes nothing, with little memory and time (``transcode.probe``).
 Nothing of Xitai is imported. ``{"refused": code, …facts}`` is a verdict on the file.
@@ -47,6 +49,24 @@ def recording(path: str, limits: dict[str, Any]) -> dict[str, Any]:
         if "max_streams" in str(error):
             raise Verdict("upload_streams", most=limits["streams"]) from None
         raise Verdict("upload_broken" if _is_film(path) else "upload_format") from None
+
+
+def sound(path: str, limits: dict[str, Any]) -> dict[str, Any]:
+    """Length of a sound recording whose container is known already."""
+    import av
+    import av.error
+    import av.logging
+
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.open(
+            f"file:{path}", mode="r", format=limits["sound"], options=limits["options"]
+        ) as container:
+            if not container.streams.audio:
+                raise Verdict("record_file_broken")
+            return {"duration_ticks": (container.duration or 0) * TICKS // 1_000_000}
+    except (av.error.FFmpegError, MemoryError, ValueError, UnicodeError):
+        raise Verdict("record_file_broken") from None
 
 
 def _is_film(path: str) -> bool:
@@ -181,9 +201,10 @@ def _audio(stream: Any) -> dict[str, Any]:
 
 def main(argv: list[str]) -> None:
     """Look, and say."""
-    path, limits, answer = argv
+    path, words, answer = argv
+    limits = json.loads(words)
     try:
-        told = recording(path, json.loads(limits))
+        told = (sound if "sound" in limits else recording)(path, limits)
     except Verdict as verdict:
         told = verdict.told
     os.write(int(answer), json.dumps(told).encode())

@@ -10,8 +10,6 @@ times. Until the last transaction nothing of it is anywhere in the catalogue.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,11 +28,11 @@ from transcode.sandbox import Limits, upload_limits
 from transcode.source import FileInfo
 from vod import chunked
 from vod.encode import Beat, EncodeError, EncodeHung, Patience, run_ffmpeg
+from vod.intake_sum import sum_of
 from vod.intake_words import sentence
 from vod.photos import take_in_photo
 from vod.tools import Tools
 
-_PIECE: Final = 4 << 20
 _DECODED_SECONDS: Final = 2
 _DECODING: Final = Patience(deadline=90.0, stall=30.0)
 _DECODING_LIMITS: Final = Limits(cpu_seconds=120, file_bytes=0, data_bytes=1 << 30)
@@ -133,17 +131,6 @@ def _taken(tools: Tools, found: Found, beat: Beat) -> dict[str, Any]:
         return _recording(tools, found, beat)
     except (ProbeHung, EncodeHung) as error:
         raise JobFailed("upload_hung", sentence("upload_hung")) from error
-
-
-def sum_of(path: Path, beat: Callable[[float], None]) -> str:
-    """SHA-256 of a file as it lies on the disk."""
-    total, size, done = hashlib.sha256(), max(1, path.stat().st_size), 0
-    with path.open("rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            total.update(piece)
-            done += len(piece)
-            beat(done / size)
-    return total.hexdigest()
 
 
 def _check_twin(tools: Tools, found: Found) -> None:

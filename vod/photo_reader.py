@@ -4,8 +4,8 @@ small, and tells what the camera wrote.
     photo_reader.py PATH FOLDER LIMITS      (LIMITS: a JSON object; the answer is FOLDER/told.json)
 
 A script with nothing of ours imported, for it runs where nothing of ours can be read. What it
-leaves in the folder: ``small.jpg``, ``large.jpg`` (only of a picture larger than that), and the
-grey squares by which pictures are told apart, as bare bytes: ``hash.grey``, ``compared.grey``.
+leaves in the folder: ``small.jpg``, ``large.jpg``, and the grey squares by which pictures are told
+apart, as bare bytes: ``hash.grey``, ``compared.grey``.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ def read(path: str, folder: Path, limits: dict[str, int]) -> dict[str, Any]:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         upright = _plain(ImageOps.exif_transpose(image))
     told |= {"width": height, "height": width} if turned else {"width": width, "height": height}
-    if max(width, height) > limits["large"]:
-        _fit(upright, limits["large"]).save(folder / "large.jpg", quality=88, optimize=True)
+    _fit(upright, limits["large"]).save(folder / "large.jpg", quality=88, optimize=True)
     _fit(upright, limits["small"]).save(folder / "small.jpg", quality=82, optimize=True)
     grey = upright.convert("L")
     for name, edge in (("hash", limits["hash"]), ("compared", limits["compared"])):

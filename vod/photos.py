@@ -3,8 +3,8 @@ pictures, kept as they came, and entered in the catalogue.
 
 JPEG (MPO too), PNG and WebP are taken; HEIC is not, for no page could show it. A photograph is
 entered unconfirmed: it counts as a 图片 once somebody confirms it, like a still of a programme. The
-file is kept byte for byte. Pages show smaller pictures made from it, upright, in sRGB, without what
-the camera wrote.
+file is kept byte for byte, for those who look after it. The public gets smaller pictures made from
+it, upright, in sRGB, without what the camera wrote: where the children live, for one.
 """
 
 from __future__ import annotations
@@ -88,8 +88,7 @@ class Photo:
     phash: str
     compared: NDArray[np.uint8]
     small: Path
-    large: Path | None
-    """None: the whole picture is no larger."""
+    large: Path
 
 
 def take_in_photo(
@@ -106,7 +105,7 @@ def take_in_photo(
     with tools.work_folder("photo") as folder:
         photo = read_photo(path, folder, beat)
         _check_alike(tools, upload, photo)
-        media = _keep(tools.storage, path, upload.size_bytes, sha256, photo)
+        media = keep_photo(tools.storage, path, upload.size_bytes, sha256, photo)
         beat(None, None)
         with tools.database.transaction() as session:
             tools.fence(session)
@@ -138,7 +137,6 @@ def read_photo(path: Path, folder: Path, beat: Beat) -> Photo:
     told = json.loads(told_path.read_text())
     if "refused" in told:
         raise Refused(told.pop("refused"), **told)
-    large = folder / "large.jpg"
     return Photo(
         media_type=told["media_type"],
         width=told["width"],
@@ -149,7 +147,7 @@ def read_photo(path: Path, folder: Path, beat: Beat) -> Photo:
         phash=phash(_grey(folder / "hash.grey", HASH_EDGE)),
         compared=_grey(folder / "compared.grey", COMPARED_EDGE),
         small=folder / "small.jpg",
-        large=large if large.exists() else None,
+        large=folder / "large.jpg",
     )
 
 
@@ -235,16 +233,13 @@ def _square(storage: Storage, key: str) -> NDArray[np.uint8] | None:
 # --- entering it -----------------------------------------------------------------------------
 
 
-def _keep(storage: Storage, path: Path, size: int, sha256: str, photo: Photo) -> Media:
+def keep_photo(storage: Storage, path: Path, size: int, sha256: str, photo: Photo) -> Media:
     """Its files in storage: one that no row comes to want does no harm."""
     key = picture_key(sha256, photo.media_type)
     storage.put_file(small_key(key), photo.small)
-    if photo.large is not None:
-        storage.put_file(large_key(key), photo.large)
+    storage.put_file(large_key(key), photo.large)
     storage.put_file(key, path)
-    technical: dict[str, Any] = {"width": photo.width, "height": photo.height}
-    if photo.large is not None:
-        technical["large"] = True
+    technical: dict[str, Any] = {"width": photo.width, "height": photo.height, "large": True}
     if photo.taken_at is not None:
         technical["taken_at"] = photo.taken_at.isoformat()
     if photo.camera:

@@ -16,8 +16,9 @@ from api.auth import Db, OurParts, actor, own_centre, require
 from catalog import audit
 from catalog.accounts import Identity
 from catalog.models import Resource
-from catalog.records import files, review, service, takedown
+from catalog.records import review, service, takedown
 from catalog.search.query import OFFSET_MOST, query_for, search
+from vod import record_files
 
 router = APIRouter(tags=["resources"])
 
@@ -149,7 +150,7 @@ def put_file(
         path = Path(folder) / "file"
         with path.open("wb") as out:
             shutil.copyfileobj(file.file, out)
-        media = files.keep(parts.storage, resource.kind, path)
+        media = record_files.keep(parts.storage, resource.kind, path)
     return _full(session, who, service.attach(session, actor(who), resource.id, media))
 
 

@@ -25,7 +25,7 @@ from catalog.audit import Actor
 from catalog.centres import add_centre
 from catalog.models import Broadcast, Centre, Resource, User, Work
 from catalog.outside import enter
-from catalog.records import files, review, service
+from catalog.records import review, service
 from catalog.records.fields import content_hash
 from catalog.records.genres import genres
 from infra.database import Database
@@ -33,6 +33,7 @@ from infra.ids import public_id, secret_token
 from infra.settings import Settings
 from infra.storage import open_storage
 from tests.support.pages_server import ROOT, free_port
+from vod import record_files
 
 LONG = "二〇二六年勐海县勐混镇曼蚌村傣族泼水节暨乡村春节联欢晚会与非遗展演现场直播第一场"
 PASSWORD = "correct-horse-9"
@@ -129,7 +130,7 @@ def _records(
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "picture"
                 path.write_bytes(picture(hue))
-                service.attach(session, actor, made.id, files.keep(storage, "image", path))
+                service.attach(session, actor, made.id, record_files.keep(storage, "image", path))
         stage.records[name] = made.id
         if steps is not None:
             approve(session, stage, made.id, steps) if steps else review.submit(

@@ -18,6 +18,7 @@ from infra.settings import Settings
 from infra.storage import Storage, open_storage
 from tests.support.library_stage import LONG, Stage, picture
 from tests.support.scenes import Scene
+from vod import record_files
 from vod.stills.frames import jpeg, small_jpeg
 
 TICKS = 90_000
@@ -127,4 +128,4 @@ def _photo(session: Session, storage: Storage, stage: Stage, show: str, title: s
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture"
         path.write_bytes(picture(30 + len(title), 800, 1200))
-        service.attach(session, actor, made.id, files.keep(storage, "image", path))
+        service.attach(session, actor, made.id, record_files.keep(storage, "image", path))

@@ -19,6 +19,7 @@ from api.pages.library.view import FormView
 from api.parts import Parts
 from catalog.errors import Refused
 from catalog.records import files, kinds, service
+from vod import record_files
 
 _CHUNK: Final = 64 << 10
 
@@ -91,6 +92,6 @@ async def keep(parts: Parts, kind: str, sent: UploadFile) -> service.Media:
             with path.open("wb") as out:
                 while piece := sent.file.read(_CHUNK):
                     out.write(piece)
-            return files.keep(parts.storage, kind, path)
+            return record_files.keep(parts.storage, kind, path)
 
     return await to_thread.run_sync(work)

@@ -62,19 +62,28 @@ def _edge(resource: Resource, name: str) -> int:
 
 def file_of(session: Session, actor: Actor | None, resource_id: str, name: str) -> tuple[str, str]:
     """Storage key and media type of a record's file: of a published one anyone's, else for those
-    who reach the record. Raises Missing, also for a checksum that is not its file's."""
+    who reach the record. Raises Missing, also for a checksum that is not its file's.
+
+    Of a picture that somebody sent, the file itself is for those who reach the record: a camera
+    writes into it where it stood. Everybody else gets the large one made from it.
+    """
     small, large = name.endswith(_SMALL), name.endswith(_LARGE)
-    try:
-        resource = public(session, resource_id)
-    except Missing:
-        if actor is None:
-            raise
-        resource = get(session, actor, resource_id)
+    own = _reached(session, actor, resource_id)
+    resource = own or public(session, resource_id)
     digest = name.removesuffix(_SMALL).removesuffix(_LARGE)
     if not resource.storage_key or not resource.sha256 or digest != resource.sha256[:12]:
         raise Missing("resource_unknown")
     if small:
         return small_key(resource.storage_key), "image/jpeg"
-    if large and resource.technical.get("large"):
+    if resource.technical.get("large") and (large or own is None):
         return large_key(resource.storage_key), "image/jpeg"
     return resource.storage_key, resource.media_type
+
+
+def _reached(session: Session, actor: Actor | None, resource_id: str) -> Resource | None:
+    if actor is None:
+        return None
+    try:
+        return get(session, actor, resource_id)
+    except Missing:
+        return None

@@ -233,6 +233,16 @@ async def test_files_are_the_publics_only_when_published(
     assert (await visitor.get(f"{whole[0]}-small")).status_code == 200
     assert (await visitor.get(f"/files/{record}/0123456789ab")).status_code == 404
     assert (await visitor.become(None).get(whole[0])).status_code == 404
+    # Published, it is shown to all; the file itself, in which a camera wrote where it stood, is
+    # for those who look after it.
+    with database.transaction() as session:
+        session.get_one(Resource, record).state = "published"
+    for name in (whole[0], f"{whole[0]}-large"):
+        seen = await visitor.get(name)
+        assert seen.status_code == 200
+        assert seen.content != got.content
+    assert (await visitor.become("staff").get(whole[0])).content == got.content
+    visitor.become(None)
     published = visitor.stage.records["picture0"]
     page = (await visitor.get(f"/r/{published}")).text
     shown = re.search(rf"/files/{published}/\w+", page)

@@ -28,6 +28,7 @@ from infra.storage.folder import FolderStorage
 from tests.support.catalogue import Town, make_actor, make_town
 from tests.support.library_stage import picture
 from tests.support.scenes import Scene
+from vod import record_files
 from vod.stills.frames import jpeg, small_jpeg
 
 TICKS = 90_000
@@ -125,7 +126,7 @@ def photo(desk: Desk, title: str, hue: int, **fields: object) -> Resource:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(picture(hue, 600, 400))
     return service.attach(
-        desk.session, desk.staff, made.id, files.keep(desk.storage, "image", path)
+        desk.session, desk.staff, made.id, record_files.keep(desk.storage, "image", path)
     )
 
 
