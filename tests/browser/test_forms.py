@@ -25,7 +25,7 @@ from tests.browser.test_pages_looks import Look
 from tests.support.clip_shelf import shelve
 from tests.support.dancer import Dance, film
 from tests.support.library_stage import LONG, web
-from tests.support.pages_server import chromium
+from tests.support.pages_server import chromium, until
 from tests.support.soundness import WATCH_CSP, faults
 from vod.forms.asking import job_of_form, request_form
 from vod.forms.making import make_form
@@ -45,6 +45,7 @@ class Desk:
     database: Database
     full: str
     done: str
+    square: str
     bare: str
 
 
@@ -106,7 +107,7 @@ def _seeded(settings: Settings, database: Database, ffmpeg: str, folder: Path) -
         job = _job(job_of_form(session, running.id), "running")
         job.progress_permille, job.note = 420, "正在重新取景"
         job.started_at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=30)
-    yield Desk("", key, database, full.id, done.id, bare.id)
+    yield Desk("", key, database, full.id, done.id, square.id, bare.id)
 
 
 def _job(job: Job | None, state: str) -> Job:
@@ -192,6 +193,28 @@ def test_an_upright_one_is_watched_upright(
         assert box["height"] <= height
         assert box["height"] >= 0.6 * height
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(("which", "shape"), [("done", (720, 1280)), ("square", (720, 720))])
+def test_a_form_plays_on_a_phone(
+    browser: Browser, desk: Desk, which: str, shape: tuple[int, int]
+) -> None:
+    with enter(browser, desk) as page:
+        page.goto(f"{desk.site}/clips/{getattr(desk, which)}")
+        page.get_by_test_id("play").click()
+        video = "window.xitaiPlayer.video"
+        until(page, f"{video}.currentTime > 0.5 && {video}.readyState >= 2", 20)
+        began = page.evaluate(f"{video}.currentTime")
+        until(page, f"{video}.currentTime > {began} + 0.5 || {video}.ended", 10)
+        assert page.evaluate(f"[{video}.videoWidth, {video}.videoHeight]") == list(shape)
+        assert page.evaluate(f"{video}.getVideoPlaybackQuality().totalVideoFrames") > 10
+        assert page.evaluate(f"{video}.error") is None
+        # All of it is seen, in its own shape.
+        box = page.locator("video").bounding_box()
+        assert box is not None
+        assert box["width"] / box["height"] == pytest.approx(shape[0] / shape[1], abs=0.01)
+        assert box["width"] <= 390
+        assert box["height"] <= 844
 
 
 @pytest.mark.parametrize("script", [True, False])
