@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 from pydantic import Field
-from sqlalchemy import case, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.answers import Answer, utc
 from catalog.audit import Actor
-from catalog.models import Chunk, Upload, Work
+from catalog.models import Upload, Work
 from catalog.uploads import DUPLICATE, intake_key, is_own
+from infra.jobs.states import OPEN
 from infra.tables import Job
 
 Stage = Literal["receiving", "checking", "stuck", "making", "ready", "failed", "refused", "removed"]
@@ -89,11 +90,13 @@ def _works(session: Session, found: list[Upload]) -> dict[str, Work]:
 
 
 def _made(session: Session, work_ids: list[str]) -> dict[str, float]:
-    """Work id → share of its stretches that are transcoded."""
-    done = func.sum(case((Chunk.state == "done", 1), else_=0))
-    query = select(Chunk.work_id, done, func.count()).where(Chunk.work_id.in_(work_ids))
-    rows = session.execute(query.group_by(Chunk.work_id))
-    return {work_id: int(done) / int(count) for work_id, done, count in rows}
+    """Work id → share of it that is transcoded: what its job says, as everywhere else."""
+    keys = [f"chunks:{work_id}" for work_id in work_ids]
+    query = select(Job.unique_key, Job.progress_permille).where(
+        Job.unique_key.in_(keys), Job.state.in_(OPEN), Job.progress_permille.is_not(None)
+    )
+    found = session.execute(query)
+    return {str(key).partition(":")[2]: int(permille or 0) / 1000 for key, permille in found}
 
 
 def _jobs(session: Session, found: list[Upload]) -> dict[str, Job]:

@@ -139,8 +139,10 @@ def lights(_: Translate) -> tuple[Light, ...]:
 def jobs(now: datetime) -> tuple[JobRow, ...]:
     """A job in each state."""
 
-    def job(id: str, kind: str, state: JobState, **more: Any) -> JobRow:
-        return JobRow(id, kind, "勐混镇乡村春晚", state, now - timedelta(minutes=4), **more)
+    def job(
+        id: str, kind: str, state: JobState, subject: str = "勐混镇乡村春晚", **more: Any
+    ) -> JobRow:
+        return JobRow(id, kind, subject, state, now - timedelta(minutes=4), **more)
 
     return (
         job("j1", "clip", "running", progress=0.42, eta_s=95, note="正在拼接", href="/clips/c1"),
@@ -153,6 +155,7 @@ def jobs(now: datetime) -> tuple[JobRow, ...]:
             "j4",
             "clip",
             "failed",
+            "1998 年傣族泼水节文艺晚会录像带转录（上集）DSC_20190214_193000_0001_FINAL.MP4",
             attempt=3,
             error="磁盘满了，没有剪成。原来的录像都在；腾出空间后点“再试一次”。",
         ),

@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import select
 
 import api.jobs
+from api import answers_uploads
 from api.library import CatalogueLibrary
+from catalog.audit import SYSTEM
 from catalog.models import AirItem, Broadcast, Chunk, Rendition, Resource, Upload, Work
 from catalog.resources import clip_footage, register_upload, timeline_of_upload
 from infra.database import Database
@@ -419,6 +421,27 @@ def test_a_running_chunk_counts_by_its_share(
     first = studio.chunks(work_id)[0]
     share = (first.end_ticks - first.start_ticks) / (6 * 90_000)
     assert half - before == pytest.approx(975 * share / 2, abs=2)
+
+
+def test_the_upload_is_told_the_same_progress(
+    studio: Studio, original: Path, database: Database
+) -> None:
+    """Also within a chunk, and of a work that is a single one."""
+    work_id = planned(studio, original)
+    with database.transaction() as session:
+        job = session.get_one(Job, studio.jobs(work_id)[0].id)
+        job.state, job.progress_permille = "running", 500
+        job.lease_until = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
+        chunk_rows.tell(session, work_id)
+    with database.transaction() as session:
+        upload = session.scalars(select(Upload).where(Upload.work_id == work_id)).one()
+        (told,) = answers_uploads.told(
+            session, SYSTEM, [upload], offset=lambda _: 0, days=7, files_path=""
+        )
+        (whole_job,) = studio.jobs(work_id, "chunks")
+        assert told.stage == "making"
+        assert told.progress == (whole_job.progress_permille or 0) / 1000
+        assert told.progress > chunk_rows.PLANNED_PERMILLE / 1000
 
 
 def _permille(studio: Studio, work_id: str) -> int:

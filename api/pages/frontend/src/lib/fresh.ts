@@ -11,6 +11,9 @@ export function wireFresh(): void {
         const answer = await fetch(window.location.pathname, { headers: { accept: 'text/html' } });
         if (!answer.ok) return soon();
         const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+        // What was being made can be watched now: a player is set up by the page as it loads.
+        const player = '[data-player]';
+        if (page.querySelector(player) && !document.querySelector(player)) window.location.reload();
         const fresh = page.getElementById(box.id);
         if (!fresh) return;
         if (box.innerHTML !== fresh.innerHTML) box.replaceChildren(...fresh.childNodes);
