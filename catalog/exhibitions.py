@@ -1,17 +1,39 @@
-"""An exhibition's pictures: their order, the first of which is its cover, and which ones count."""
+"""An exhibition's pictures: their order, the first of which is its cover, which ones count, and
+their reviews, many at once."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from catalog.audit import Actor
-from catalog.errors import Missing
+from catalog.errors import Missing, Refused
 from catalog.models import Resource
-from catalog.records import service
+from catalog.records import review, service
+from catalog.records.fields import content_hash
 from catalog.records.kinds import POSITION_MAX
+from catalog.records.states import step_of
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture as a reviewer had it before them: the step it waited for, what it looked like."""
+
+    step: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What a reviewer's word on many pictures came to."""
+
+    done: int
+    published: int
+    refused: tuple[tuple[str, Refused], ...]
+    """(title, why) of each that it could not be said of."""
 
 
 def exhibition(session: Session, actor: Actor, resource_id: str) -> Resource:
@@ -92,3 +114,64 @@ def confirm(
             service.change(session, actor, row.id, changes, now=now)
             done += 1
     return done
+
+
+def to_review(session: Session, actor: Actor, pictures: Sequence[Resource]) -> dict[str, Seen]:
+    """Those of these pictures that wait for this person's word, as they are now: id → what is
+    seen of it."""
+    waiting = [row for row in pictures if step_of(row.state)]
+    why = review.may_decide_all(session, actor, waiting)
+    return {
+        row.id: Seen(step_of(row.state), content_hash(row))
+        for row in waiting
+        if why[row.id] is None
+    }
+
+
+def submit(session: Session, actor: Actor, exhibition_id: str, ids: Sequence[str]) -> int:
+    """These pictures of it go to the first reviewer, those that are drafts; how many.
+
+    Raises Missing, Refused.
+    """
+    there = service.children(session, actor, exhibition(session, actor, exhibition_id).id)
+    wanted = set(ids)
+    drafts = sorted(row.id for row in there if row.id in wanted and row.state == "draft")
+    for key in drafts:
+        review.submit(session, actor, key)
+    return len(drafts)
+
+
+def approve(
+    session: Session,
+    actor: Actor,
+    exhibition_id: str,
+    seen: Mapping[str, Seen],
+    *,
+    now: dt.datetime | None = None,
+) -> Reviewed:
+    """A reviewer's yes to many pictures of it: each is a decision of its own on exactly what was
+    seen (``review.decide``), and one that is refused leaves the others as they are.
+
+    Raises Missing, Refused ``bulk_too_many``.
+    """
+    now = now or dt.datetime.now(dt.UTC)
+    if len(seen) > service.BULK_MAX:
+        raise Refused("bulk_too_many", most=service.BULK_MAX, sent=len(seen))
+    there = service.children(session, actor, exhibition(session, actor, exhibition_id).id)
+    titles = {row.id: row.title for row in there}
+    done, published = 0, 0
+    refused: list[tuple[str, Refused]] = []
+    # Always in the same order, so that two of these never deadlock.
+    for key in sorted(seen):
+        try:
+            if key not in titles:
+                raise Missing("resource_unknown")
+            with session.begin_nested():
+                found = review.decide(
+                    session, actor, key, seen[key].step, "approve", seen[key].hash, now=now
+                )
+            done += 1
+            published += found.state == "published"
+        except Refused as error:
+            refused.append((titles.get(key, ""), error))
+    return Reviewed(done, published, tuple(refused))

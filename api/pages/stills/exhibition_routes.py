@@ -1,4 +1,5 @@
-"""An exhibition as staff hang it: the order of its pictures, more of them, and which ones count."""
+"""An exhibition as staff hang it: the order of its pictures, more of them, which ones count; sent
+to the reviewers together, and approved by them together."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ from api.rights import Action, may
 from catalog import exhibitions
 from catalog.audit import Actor
 from catalog.errors import Refused
+from catalog.exhibitions import Reviewed, Seen
 from catalog.models import Resource
-from catalog.records import kinds
+from catalog.records import kinds, service
 from catalog.records.service import children
 
 _PAGE: Final = "/desk/exhibitions/{resource_id}"
@@ -28,8 +30,13 @@ DONE: Final = {
     "same": "顺序没有变。",
     "confirmed": "{n} 幅已经确认，会计入展览图片数。",
     "nothing": "没有选中还没确认的图片。",
+    "submitted": "{n} 幅已经送去初审。",
+    "approved": "{n} 幅审核通过了。",
+    "none_picked": "没有选中要通过的图片，什么都没有改。",
 }
-_BAD: Final = ("nothing",)
+_BAD: Final = ("nothing", "none_picked")
+_WHY_MOST: Final = 5
+"""Pictures that are named one by one when a word on many could not be said of them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,9 @@ class Hung:
     confirmed: bool
     small_url: str | None
     href: str
+    draft: bool
+    seen: str
+    """What a reviewer says yes to: ``id:step:hash``; "" where it does not wait for them."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +64,33 @@ class Wall:
     may_confirm: bool
     may_upload: bool
 
+    @property
+    def drafts(self) -> tuple[Hung, ...]:
+        return tuple(picture for picture in self.pictures if picture.draft)
+
+    @property
+    def waiting(self) -> tuple[Hung, ...]:
+        """Those that wait for this reviewer."""
+        return tuple(picture for picture in self.pictures if picture.seen)
+
 
 def _wall(session: Session, actor: Actor, resource_id: str) -> Wall:
     found = exhibitions.exhibition(session, actor, resource_id)
+    there = children(session, actor, found.id)
+    judges = may(actor.role, "review.decide")
+    seen = exhibitions.to_review(session, actor, there) if judges else {}
     return Wall(
         id=found.id,
         title=found.title,
         published=found.state == "published",
-        pictures=tuple(_hung(row) for row in children(session, actor, found.id)),
+        pictures=tuple(_hung(row, seen.get(row.id)) for row in there),
         may_change=may(actor.role, "resource.change"),
         may_confirm=may(actor.role, "still.confirm"),
         may_upload=may(actor.role, "upload.make"),
     )
 
 
-def _hung(row: Resource) -> Hung:
+def _hung(row: Resource, seen: Seen | None) -> Hung:
     return Hung(
         id=row.id,
         title=row.title,
@@ -76,6 +98,8 @@ def _hung(row: Resource) -> Hung:
         confirmed=row.confirmed_at is not None,
         small_url=file_url(row, small=True),
         href=f"/desk/library/{row.id}",
+        draft=row.state == "draft",
+        seen=f"{row.id}:{seen.step}:{seen.hash}" if seen else "",
     )
 
 
@@ -107,6 +131,31 @@ def exhibition_routes(router: APIRouter, desk: Desk) -> None:
 
         return await _act(request, desk, resource_id, "still.confirm", work)
 
+    @router.post(_PAGE + "/submit")
+    async def submit(request: Request, resource_id: str) -> Response:
+        def work(session: Session, actor: Actor, form: FormData) -> tuple[str, int]:
+            done = exhibitions.submit(session, actor, resource_id, texts(form, "id"))
+            return ("submitted" if done else "same"), done
+
+        return await _act(request, desk, resource_id, "resource.change", work)
+
+    @router.post(_PAGE + "/approve")
+    async def approve(request: Request, resource_id: str) -> Response:
+        person = await desk.person(request, "review.decide")
+        seen = _seen(await form_of(request, service.BULK_MAX + 10))
+        actor = person.actor()
+        found = await desk.run(
+            lambda session: exhibitions.approve(session, actor, resource_id, seen)
+        )
+        if found.published:
+            # Other processes hear of it from Redis; this one need not wait for that.
+            request.app.state.forget_all()
+        if found.refused:
+            told = Notice(_not_all(request, found), bad=True)
+            return await _page(request, desk, person, resource_id, 409, notice=told)
+        code = "approved" if found.done else "none_picked"
+        return RedirectResponse(_done(resource_id, code, found.done), status_code=303)
+
 
 async def _page(
     request: Request, desk: Desk, person: Person, resource_id: str, status: int = 200, **more: Any
@@ -125,15 +174,41 @@ async def _act(
     work: Callable[[Session, Actor, FormData], tuple[str, int]],
 ) -> Response:
     person = await desk.person(request, action)
-    form = await form_of(request)
+    # A number, or an id, for each picture.
+    form = await form_of(request, service.BULK_MAX + 10)
     actor = person.actor()
     try:
         code, number = await desk.run(lambda session: work(session, actor, form))
     except Refused as error:
         told = Notice(refusal(error, request), bad=True)
         return await _page(request, desk, person, resource_id, 409, notice=told)
-    where = f"/desk/exhibitions/{resource_id}?done={code}&n={number}"
-    return RedirectResponse(where, status_code=303)
+    return RedirectResponse(_done(resource_id, code, number), status_code=303)
+
+
+def _done(resource_id: str, code: str, number: int) -> str:
+    return f"/desk/exhibitions/{resource_id}?done={code}&n={number}"
+
+
+def _seen(form: FormData) -> dict[str, Seen]:
+    """The pictures that were ticked; what is none of our own boxes says nothing."""
+    found = {}
+    for word in texts(form, "seen"):
+        key, _, rest = word.partition(":")
+        step, _, digest = rest.partition(":")
+        if step in ("1", "2", "3"):
+            found[key[:32]] = Seen(int(step), digest[:64])
+    return found
+
+
+def _not_all(request: Request, found: Reviewed) -> str:
+    """What was done, and why the rest was not."""
+    tell = say(request)
+    first = [
+        tell("“{title}”：{why}").format(title=title, why=refusal(error, request))
+        for title, error in found.refused[:_WHY_MOST]
+    ]
+    done = tell("{n} 幅审核通过了，{m} 幅没有。").format(n=found.done, m=len(found.refused))
+    return " ".join([done, *first])
 
 
 def _numbers(form: FormData) -> dict[str, int]:
