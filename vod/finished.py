@@ -78,6 +78,26 @@ def read_back(path: Path, made: Finished, step: Step) -> list[int]:
     return sorted(at * TIMESCALE // main.timescale for at in found)
 
 
+def key_pictures(path: Path, made: Finished, most: int, target: Path) -> None:
+    """Write the first pictures of up to ``most`` segments, spread over the whole, as a small film
+    of a picture a second. Raises Fmp4Error, OSError."""
+    main, defaults = _main_track(made.init)
+    count = min(most, len(made.segments))
+    chosen = [made.segments[(2 * n + 1) * len(made.segments) // (2 * count)] for n in range(count)]
+    with path.open("rb") as file, target.open("wb") as out:
+        out.write(write_init([main]))
+        for number, segment in enumerate(chosen):
+            at, moof = next(_moofs(file, segment.offset, segment.offset + segment.size))
+            rows = read_ranges(moof, len(moof) + 8, defaults)[1]
+            key = next(row for row in rows if row.track_id == main.track_id)
+            file.seek(at + key.offset)
+            data = file.read(key.size)
+            sample = fmp4.Sample(
+                main.track_id, number * main.timescale, 0, main.timescale, True, data
+            )
+            out.write(write_fragment(number + 1, [TrackSamples(main.track_id, [sample])]))
+
+
 def _main_track(init: bytes) -> tuple[fmp4.Track, dict[int, TrackDefaults]]:
     """The picture, or the sound where there is none; and what fragments leave out."""
     moov = need(init, "moov")
@@ -92,13 +112,14 @@ def _shown(
     """When each sample of a track in these bytes is shown, in coded order and its timescale."""
     return [
         row.dts + row.cts
-        for moof in _moofs(file, at, end)
+        for _, moof in _moofs(file, at, end)
         for row in read_ranges(moof, len(moof) + 8, defaults)[1]
         if row.track_id == main.track_id
     ]
 
 
-def _moofs(file: IO[bytes], at: int, end: int) -> Iterator[bytes]:
+def _moofs(file: IO[bytes], at: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Each with the place it begins at."""
     while at < end:
         file.seek(at)
         head = file.read(_BOX_HEAD)
@@ -107,7 +128,7 @@ def _moofs(file: IO[bytes], at: int, end: int) -> Iterator[bytes]:
             raise Fmp4Error(f"no whole box at byte {at}")
         if header[0] == b"moof":
             file.seek(at)
-            yield file.read(min(header[2], MAX_MOOF_BYTES))
+            yield at, file.read(min(header[2], MAX_MOOF_BYTES))
         at += header[2]
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from catalog.models import AirItem, Broadcast, Take, Work
 from catalog.resources import register_recording, register_take
 from infra.instance import internal_token
 from infra.jobs import JobCancelled, JobContext, JobFailed, enqueue, job_handler
-from infra.storage import NotFound, StorageFull, open_storage
+from infra.storage import NotFound, Storage, StorageFull, open_storage
 from infra.tables import Job
 from transcode.fmp4.boxes import Fmp4Error
 from vod.acts.service import promise_missing as promise_analyses
@@ -25,7 +25,7 @@ from vod.compaction import CompactionError, clean_up, compact
 from vod.encode import EncodeError
 from vod.masters import drop_masters, make_master
 from vod.posters import poster_job
-from vod.shelving import give_up
+from vod.shelving import fail, give_up
 from vod.shipping import ShipError, ship_take
 from vod.stills.service import promise_stills
 from vod.storyboard import make_storyboard, promise_missing, promise_storyboard
@@ -104,18 +104,19 @@ def tools_of(ctx: JobContext) -> Tools:
 
 @contextmanager
 def verdicts() -> Iterator[None]:
-    """Failures that are known, as sentences people can act on."""
+    """Failures that are known, as sentences people can act on; what programs said of them follows
+    on lines of its own, for the log."""
     try:
         yield
     except StorageFull as error:
         raise JobFailed("storage_full", "存储空间已满，请先腾出空间再重试。") from error
     except NotFound as error:
         # Read while compaction cleaned up: the next attempt reads the rows again.
-        raise JobFailed("media_missing", f"缺少媒体文件：{error}") from error
+        raise JobFailed("media_missing", f"有媒体文件没有找到，请再试一次。\n{error}") from error
     except EncodeError as error:
-        raise JobFailed("encode_failed", f"编码失败：{error}") from error
+        raise JobFailed("encode_failed", f"编码没有成功。\n{error}") from error
     except Fmp4Error as error:
-        raise JobFailed("media_damaged", f"媒体文件损坏：{error}") from error
+        raise JobFailed("media_damaged", f"媒体文件损坏，读不出来。\n{error}") from error
 
 
 @job_handler("after_show")
@@ -136,7 +137,9 @@ def _compact(ctx: JobContext) -> dict[str, Any]:
         with verdicts():
             return compact(tools_of(ctx), ctx.args["broadcast_id"], ctx.heartbeat)
     except CompactionError as error:
-        raise JobFailed("compaction_check", f"合并校验未通过，仍用原来的分片：{error}") from error
+        raise JobFailed(
+            "compaction_check", f"合并后的核对没有通过，回看照旧用原来的文件。\n{error}"
+        ) from error
 
 
 @job_handler("compact_cleanup")
@@ -145,7 +148,7 @@ def _compact_cleanup(ctx: JobContext) -> dict[str, Any]:
         with verdicts():
             return clean_up(tools_of(ctx), ctx.args["broadcast_id"], ctx.heartbeat)
     except CompactionError as error:
-        raise JobFailed("compaction_check", f"没有清理小文件：{error}", retry=False) from error
+        raise JobFailed("compaction_check", f"小文件没有清理。\n{error}", retry=False) from error
 
 
 # Promised when a show begins, it may look before the first picture is registered.
@@ -165,7 +168,7 @@ def _ship_take(ctx: JobContext) -> dict[str, Any]:
         with verdicts():
             return ship_take(tools_of(ctx), ctx.args["take_id"], token, ctx.heartbeat)
     except ShipError as error:
-        raise JobFailed("ship_failed", f"原始录像还没能入库：{error}") from error
+        raise JobFailed("ship_failed", f"原始录像还没能入库。\n{error}") from error
 
 
 @job_handler("clip")
@@ -203,7 +206,7 @@ def _settle(ctx: JobContext) -> dict[str, Any]:
         ctx.fence(session)
         now = dt.datetime.now(dt.UTC)
         return {
-            "clips": settle_clips(session),
+            "clips": settle_clips(session, tools_of(ctx).storage),
             "posters": renew_posters(session, now),
             "uploads": settle_uploads(session),
             "uploads_put_away": put_uploads_away(session, now),
@@ -226,18 +229,18 @@ def renew_posters(session: Session, now: dt.datetime) -> int:
     return len(found)
 
 
-def settle_clips(session: Session) -> int:
+def settle_clips(session: Session, storage: Storage) -> int:
     """Works still "making" whose job has ended (cancelled while it waited, or every worker that
-    tried was lost) are failed; how many."""
+    tried was lost) are failed, and what was put for them goes; how many."""
     open_job = exists().where(
         Job.unique_key.in_(["clip:" + Work.id, "form:" + Work.id]),
         Job.state.in_(("queued", "running")),
     )
     settled = session.scalars(
-        update(Work)
+        select(Work)
         .where(Work.kind == "clip", Work.state == "making", ~open_job)
-        .values(state="failed")
-        .returning(Work.id)
-        .execution_options(synchronize_session=False)
+        .with_for_update(skip_locked=True)
     ).all()
+    for work in settled:
+        fail(storage, work)
     return len(settled)

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from catalog.air import RenditionSpec, ensure_rendition
 from catalog.models import AirItem, InitSection, Rendition, Segment, Work
 from catalog.resources import register_clip
+from infra.storage import Storage
 from vod.finished import Finished
 from vod.footage import Step
 from vod.tools import Tools
@@ -54,9 +55,11 @@ def publish(tools: Tools, made: Made, step: Step) -> bool:
     finished = made.finished
     name = f"v{finished.height}" if finished.height else "a"
     base = f"works/{made.token}"
-    rendition_key = f"{base}/{name}/replay1.mp4"
-    mp4_key = rendition_key if made.rendition is None else f"{base}/download.mp4"
     digest, size = digest_of(made.mp4, step)
+    # Named by what is in them: an attempt that lost its lease while it wrote, and goes on writing,
+    # never does so over the files of the one that came after it.
+    rendition_key = f"{base}/{name}/replay{int(digest[:8], 16) % 1_000_000}.mp4"
+    mp4_key = rendition_key if made.rendition is None else f"{base}/download-{digest[:8]}.mp4"
     storage.put_file(mp4_key, made.mp4)
     step()
     if made.rendition is not None:
@@ -84,14 +87,22 @@ def publish(tools: Tools, made: Made, step: Step) -> bool:
 
 
 def give_up(tools: Tools, work_id: str) -> None:
-    """A work that will not be made: its row says so, and what was put for it goes."""
+    """A work that will not be made: its row says so, and what was put for it goes.
+
+    Raises LeaseLost (then it is for others to say), StorageError.
+    """
     with tools.database.transaction() as session:
+        tools.fence(session)
         work = session.get(Work, work_id, with_for_update=True)
-        if work is None or work.state != "making":
-            return
-        work.state = "failed"
-        token = work.media_token
-    tools.storage.delete_prefix(f"works/{token}/")
+        if work is not None and work.state == "making":
+            fail(tools.storage, work)
+
+
+def fail(storage: Storage, work: Work) -> None:
+    """The same of a row that is locked: until its transaction ends nobody begins it anew, so that
+    no file of another attempt goes. Raises StorageError."""
+    storage.delete_prefix(f"works/{work.media_token}/")
+    work.state = "failed"
 
 
 def digest_of(path: Path, step: Step) -> tuple[str, int]:

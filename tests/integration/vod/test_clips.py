@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from catalog.air import air_end
 from catalog.audit import Actor
@@ -16,14 +19,17 @@ from catalog.broadcasts import BroadcastError
 from catalog.errors import Refused
 from catalog.models import AirItem, Rendition, Resource, Work
 from infra.database import Database
-from infra.jobs import JobCancelled
+from infra.jobs import JobCancelled, JobFailed, LeaseLost
 from infra.settings import Settings
 from infra.storage import NotFound
+from infra.tables import Job
 from tests.integration.vod.show import Show, air_take, key_of, new_show
 from tests.support.media import Footage, read_beeps, read_pictures, read_sound
 from vod.clips import MAX_CLIP_TICKS, PIECES_MAX, make_clip, request_clip
 from vod.compaction import clean_up, compact
-from vod.shelving import give_up
+from vod.finished import Finished, FinishedSegment
+from vod.jobs import settle_clips
+from vod.shelving import Made, give_up, publish
 
 TICKS = 90_000
 
@@ -221,6 +227,59 @@ def test_missing_segment_fails_and_lists_nothing(show: Show) -> None:
         make_clip(show.tools, work.id)
     with show.database.transaction() as session:
         assert session.get_one(Work, work.id).state == "making"
+
+
+def test_an_attempt_that_lost_its_lease_harms_no_other(show: Show) -> None:
+    work = clip(show, 0, 4 * TICKS)
+    assert work.mp4_key is not None
+    before = show.storage.get(work.mp4_key)
+    assert hashlib.sha256(before).hexdigest() == work.sha256
+
+    # It comes to write its files when another has published.
+    late = show.folder / "late.mp4"
+    late.write_bytes(before[:-1] + b"?")
+    finished = Finished(height=360, segments=[FinishedSegment(0, 1, 1)])
+    made = Made(work.id, work.media_token, 0, late, None, None, finished, 25.0)
+    assert not publish(show.tools, made, lambda: None)
+    assert show.storage.get(work.mp4_key) == before
+
+    # It fails while another is at work.
+    def lost(session: Session) -> None:
+        raise LeaseLost
+
+    with show.database.transaction() as session:
+        other, _ = request_clip(
+            session, pieces=[(show.broadcast_id, 0, TICKS)], title="另一个", created_by=None
+        )
+    key = f"works/{other.media_token}/v360/replay1.mp4"
+    show.storage.put_bytes(key, b"of the one that has it")
+    with pytest.raises(LeaseLost):
+        give_up(replace(show.tools, fence=lost), other.id)
+    assert show.storage.get(key) == b"of the one that has it"
+    with show.database.transaction() as session:
+        assert session.get_one(Work, other.id).state == "making"
+        # Every worker that tried was lost: what they put goes with it.
+        assert settle_clips(session, show.storage) == 0
+        session.scalars(
+            select(Job).where(Job.unique_key == f"clip:{other.id}")
+        ).one().state = "failed"
+        session.flush()
+        assert settle_clips(session, show.storage) == 1
+    assert list(show.storage.list(f"works/{other.media_token}/")) == []
+    with show.database.transaction() as session:
+        assert session.get_one(Work, other.id).state == "failed"
+
+
+def test_a_source_that_is_gone_is_said_in_a_sentence(show: Show) -> None:
+    with show.database.transaction() as session:
+        work, _ = request_clip(
+            session, pieces=[(show.broadcast_id, 0, TICKS)], title="没有了", created_by=None
+        )
+        work.edit_list = [["nowhere", 0, TICKS]]
+    with pytest.raises(JobFailed) as failed:
+        make_clip(show.tools, work.id)
+    assert failed.value.code == "clip_source_gone"
+    assert not failed.value.retry
 
 
 @pytest.mark.parametrize(

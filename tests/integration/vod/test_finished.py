@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.media import Footage, iter_pictures, make_footage, read_beeps
 from vod.encode import Patience, run_ffmpeg
-from vod.finished import Finished, fragmented_output, package, read_back
+from vod.finished import Finished, fragmented_output, key_pictures, package, read_back
 
 TICKS = 90_000
 
@@ -65,3 +65,13 @@ def test_sound_alone_begins_at_zero(ffmpeg: str, tmp_path: Path) -> None:
     assert made.pts[0] == 0
     assert read_back(path, made, lambda: None) == made.pts
     assert len(made.segments) >= 2
+
+
+def test_key_pictures_are_spread_over_the_whole(ffmpeg: str, tmp_path: Path) -> None:
+    source = make_footage(ffmpeg, tmp_path / "long.mp4", Footage(20, b_frames=2))
+    path, made = packaged(ffmpeg, source, tmp_path, 20 * TICKS)
+    assert len(made.segments) == 10
+    few = tmp_path / "few.mp4"
+    for most, numbers in ((4, [50, 150, 300, 400]), (12, list(range(0, 500, 50)))):
+        key_pictures(path, made, most, few)
+        assert [picture.number for picture in iter_pictures(few)] == numbers

@@ -287,7 +287,7 @@ def test_a_form_of_a_stretch_waits_for_its_clip(
             waiting = session.get_one(Job, job.id)
             assert waiting.error_code == "form_source_making"
             waiting.not_before = None
-            assert settle_clips(session) == 0
+            assert settle_clips(session, tools.storage) == 0
             assert [form.state for form in forms_of(session, clip.id)] == ["making"]
     # The clip came to nothing, and so does its form.
     with database.transaction() as session:
@@ -312,7 +312,7 @@ def test_the_job_makes_it_and_one_cancelled_while_it_waits_is_settled(
     assert runner.look(jobs[done.id]) == "done"
     with database.transaction() as session:
         assert [form.state for form in forms_of(session, source.id)] == ["ready"]
-        assert settle_clips(session) == 1
+        assert settle_clips(session, tools.storage) == 1
         assert session.get_one(Work, dropped.id).state == "failed"
         # A form stands beside its clip, not in the place of it.
         assert session.get_one(Work, source.id).state == "ready"
