@@ -387,11 +387,16 @@ def job_row(row: Job, now: dt.datetime) -> view.JobRow:
         eta_s=jobs.seconds_left(row, now),
         note=row.note or None,
         attempt=row.attempt,
-        error=row.error,
+        error=failure(row),
         broadcast_id=row.broadcast_id,
         finished_at=row.ended_at,
         href=_subject(row),
     )
+
+
+def failure(row: Job) -> str | None:
+    """Why a job failed, as a person reads it: what programs said of it is in the log."""
+    return row.error.partition("\n")[0] if row.error else None
 
 
 def _subject(row: Job) -> str | None:

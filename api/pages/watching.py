@@ -240,7 +240,7 @@ def desk_of(session: Session, work: Work) -> view.WorkDesk:
         made=made_line(work.making),
         progress=(job.progress_permille or 0) / 1000 if job else None,
         note=job.note if job else "",
-        error=job.error if job else None,
+        error=cards.failure(job) if job else None,
         bytes=work.size_bytes if work.mp4_key else extra.facts["bytes"] if extra else None,
         timeline_href=f"/desk/programmes/{source}/acts" if _long(session, work) else None,
     )

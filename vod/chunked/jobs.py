@@ -40,7 +40,7 @@ def _judged() -> Iterator[None]:
             sentence = f"{sentence}\n{error}"
         raise JobFailed(error.code, sentence, retry=error.code in _AGAIN) from error
     except PackError as error:
-        raise JobFailed("not_as_planned", f"转码结果与计划不符，没有采用：{error}") from error
+        raise JobFailed("not_as_planned", f"转码结果与计划不符，没有采用。\n{error}") from error
 
 
 @job_handler(KIND, stall_seconds=1800.0)

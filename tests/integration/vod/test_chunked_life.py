@@ -13,11 +13,12 @@ from sqlalchemy import select
 import api.jobs
 from api import answers_uploads
 from api.library import CatalogueLibrary
+from api.pages import cards
 from catalog.audit import SYSTEM
 from catalog.models import AirItem, Broadcast, Chunk, Rendition, Resource, Upload, Work
 from catalog.resources import clip_footage, register_upload, timeline_of_upload
 from infra.database import Database
-from infra.jobs import JobFailed, JobWaits, rows
+from infra.jobs import JobWaits, rows
 from infra.jobs import log as job_log
 from infra.settings import Settings
 from infra.tables import Job
@@ -30,6 +31,7 @@ from vod.chunked import rows as chunk_rows
 from vod.chunked import whole
 from vod.chunked.make import make_chunk
 from vod.chunked.rows import made_of
+from vod.encode import EncodeError
 
 FOOTAGE = Footage(6, size=(320, 180), gop_seconds=1, preset="ultrafast", audio=True)
 
@@ -294,8 +296,8 @@ def test_a_chunk_given_up_fails_the_whole_and_a_retry_makes_only_the_rest(
 
     def make(tools: object, asked: str, number: int, beat: object) -> dict[str, object]:
         if number in sick:
-            words = "Error while decoding\nlast words of FFmpeg"
-            raise JobFailed("encode_failed", f"编码失败：{words}")
+            words = "FFmpeg ended with code 1\nlast words of FFmpeg"
+            raise EncodeError(words)
         return making(tools, asked, number, beat)  # type: ignore[arg-type]
 
     monkeypatch.setattr(chunk_jobs, "make_chunk", make)
@@ -304,6 +306,10 @@ def test_a_chunk_given_up_fails_the_whole_and_a_retry_makes_only_the_rest(
     (job,) = studio.jobs(work_id, "chunks")
     assert (job.state, job.error_code) == ("failed", "chunk_failed")
     assert (job.error or "").startswith("第 3 段没有做成")
+    shown = cards.job_row(job, dt.datetime.now(dt.UTC))
+    # One plain sentence; what FFmpeg said is in the log. The work has no page any more.
+    assert shown.error == "第 3 段没有做成，做好的各段保留 7 天，可以再试一次。编码没有成功。"
+    assert shown.href is None
     assert CatalogueLibrary(database).lookup(work.media_token) is None
     with database.transaction() as session:
         lines = [text for _, text in api.jobs.log(session, None, job.id)]
