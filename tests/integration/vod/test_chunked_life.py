@@ -241,7 +241,7 @@ def test_cancelling_during_a_look_of_the_whole_is_not_lost(
 ) -> None:
     work_id = planned(studio, original)
     (job,) = studio.jobs(work_id, "chunks")
-    looking = chunk_jobs.bring_about
+    looking = whole.bring_about
 
     def look(*given: object) -> dict[str, object]:
         try:
