@@ -10,10 +10,10 @@ from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
 from api.answers import find_broadcast
-from api.errors import Problem
 from api.pages.guard import SESSION_COOKIE, ForeignPost, same_origin
 from api.parts import Parts, parts_of
 from api.rights import Action, covers, may
+from api.sentences import Problem
 from api.sight import tell_edges
 from catalog.accounts import Identity, identity_of
 from catalog.audit import Actor

@@ -12,7 +12,7 @@ from typing import Final
 
 from anyio import to_thread
 
-from api.errors import Problem
+from api.sentences import Problem
 from catalog.plays import Batch, Taken, keep
 from infra.database import Database, DatabaseAway
 from infra.telemetry import get_logger

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from api.pages.render import translations, wishes
-from api.sentences import SENTENCES, sentence
+from api.sentences import SENTENCES, Problem, sentence
 from catalog.broadcasts import BroadcastError
 from catalog.errors import Missing, Refused
 from infra.database import DatabaseAway
@@ -24,18 +24,6 @@ log = get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 2
-
-
-class Problem(Exception):
-    """An answer that is no success. ``code`` is one of ``SENTENCES``."""
-
-    def __init__(
-        self, code: str, *, headers: Mapping[str, str] | None = None, **facts: str | int
-    ) -> None:
-        super().__init__(code)
-        self.code = code
-        self.facts = facts
-        self.headers = headers
 
 
 class BodyTooLarge(HTTPException):

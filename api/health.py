@@ -9,8 +9,8 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from api.errors import Problem
 from api.parts import parts_of
+from api.sentences import Problem
 from infra.health import AWAY, OK, read_health
 from infra.instance import internal_token
 from infra.metrics import render

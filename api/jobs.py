@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from api.errors import Problem
+from api.sentences import Problem
 from catalog.models import Broadcast, Centre
 from catalog.records.reach import broadcasts_within
 from infra import jobs

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from api.answers import BroadcastPublic, find_broadcast, utc
-from api.errors import Problem
 from api.keep import Keep
 from api.pages.cards import is_gone
 from api.pages.watching import broadcast_page
+from api.sentences import Problem
 from infra.database import Database
 
 PUBLIC_SECONDS: Final = 1

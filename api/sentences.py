@@ -323,6 +323,18 @@ SENTENCES: Final[dict[str, Entry]] = {
 }
 
 
+class Problem(Exception):
+    """An answer that is no success. ``code`` is one of ``SENTENCES``."""
+
+    def __init__(
+        self, code: str, *, headers: Mapping[str, str] | None = None, **facts: str | int
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.facts = facts
+        self.headers = headers
+
+
 def sentence(
     code: str, facts: Mapping[str, str | int], translate: Callable[[str], str] = str
 ) -> str:

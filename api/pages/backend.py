@@ -19,7 +19,6 @@ from starlette.responses import Response
 
 from api import answers, jobs
 from api.brake import Brake
-from api.errors import Problem
 from api.keep import Keep
 from api.masters import ask_for_master, master_response
 from api.pages import cards, view, watching
@@ -29,7 +28,7 @@ from api.pages.view import FormErrors, Gone, NotAllowed, NotFound
 from api.parts import Parts
 from api.present import read_feed, tell_ingest
 from api.rights import Action, covers, may
-from api.sentences import sentence
+from api.sentences import Problem, sentence
 from api.sight import tell_edges
 from catalog import accounts, broadcasts
 from catalog.acts import programme_of

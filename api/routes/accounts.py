@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from api import answers
 from api.auth import Caller, Db, actor, own_centre, require
-from api.errors import Problem
 from api.rights import RIGHTS
+from api.sentences import Problem
 from catalog import accounts, centres
 from catalog.accounts import Identity
 from catalog.audit import note

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api import answers
 from api.auth import Db, OurParts, actor, in_reach, require
-from api.errors import Problem
+from api.sentences import Problem
 from catalog.accounts import Identity
 from catalog.audit import note
 from catalog.minutes import TICKS_A_SECOND

@@ -16,8 +16,8 @@ from fastapi.responses import Response
 
 from api import answers
 from api.beacons import BeaconWriter
-from api.errors import Problem
 from api.salts import DailySalt
+from api.sentences import Problem
 from catalog.cmcd import TEXT_MAX
 from catalog.plays import BATCH_MAX, KINDS, Batch, Client, Event, prepare, surrogate
 from infra import metrics

@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, Field
 
 from api.answers import Answer, Played, played
 from api.auth import Db, OurParts, actor, in_reach, require
-from api.errors import Problem
 from api.outside import keep_screenshot
+from api.sentences import Problem
 from catalog import outside
 from catalog.accounts import Identity
 from catalog.minutes import RULE_VERSION

@@ -14,7 +14,7 @@ from api import answers, jobs
 from api import answers_returns as told
 from api.auth import Db, OurParts, actor, own_centre, require
 from api.downloads import attachment, stored, written
-from api.errors import Problem
+from api.sentences import Problem
 from catalog.accounts import Identity
 from catalog.models import Centre, Plan, Return
 from catalog.plans.service import get_plan

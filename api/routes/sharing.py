@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import answers, jobs
 from api.auth import Db, OurParts, actor, own_centre, require
 from api.downloads import attachment, stored
-from api.errors import Problem
+from api.sentences import Problem
 from catalog.accounts import Identity
 from catalog.models import Webhook, WebhookDelivery
 from catalog.sharing import hooks, packages

@@ -16,7 +16,7 @@ from api import answers
 from api.answers_resources import RecordFields
 from api.auth import Db, OurParts, actor, require
 from api.downloads import inline
-from api.errors import Problem
+from api.sentences import Problem
 from catalog import stills
 from catalog.accounts import Identity
 from catalog.minutes import TICKS_A_SECOND

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from api.answers import Answer
 from api.auth import Db, OurParts, actor, require
-from api.errors import Problem
 from api.masters import ask_for_master, master_response
+from api.sentences import Problem
 from catalog.accounts import Identity
 from catalog.records.works import find_work
 

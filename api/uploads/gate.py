@@ -20,9 +20,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.auth import actor as actor_of
 from api.auth import caller, own_centre
-from api.errors import Problem
 from api.parts import Parts
 from api.rights import may
+from api.sentences import Problem
 from api.uploads import headers as tus
 from api.uploads.disk import UploadDisk, asked
 from api.uploads.library import PREFIX as INNER

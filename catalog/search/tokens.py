@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Final
 
 import opencc
-import pypinyin
 import rjieba
 
 _SIMPLIFIED: Final = opencc.OpenCC("t2s")
@@ -110,6 +109,9 @@ def _letter_runs(text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=100_000)
 def _initials(word: str) -> str:
+    # Its dictionary is large, and a command that writes nothing down never looks into it.
+    import pypinyin
+
     return "".join(
         letters if letters.isascii() and letters.isalpha() else " "
         for letters in pypinyin.lazy_pinyin(word, style=pypinyin.Style.FIRST_LETTER)

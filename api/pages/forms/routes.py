@@ -10,13 +10,13 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
 from api import jobs
-from api.errors import Problem
 from api.pages.backend import Backend, Person
 from api.pages.forms.data import ClipView, Typed, clip_view, read_form, wishes
 from api.pages.library.desk import Desk, Notice, form_of, refusal, say
 from api.pages.render import Renderer
 from api.pages.view import NotFound
 from api.rights import may
+from api.sentences import Problem
 from catalog.audit import note
 from catalog.errors import Refused
 from catalog.models import Work

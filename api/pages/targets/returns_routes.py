@@ -10,7 +10,6 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from api import jobs
-from api.errors import Problem
 from api.pages.backend import Backend, Person
 from api.pages.library.desk import files_of, form_of, text, with_done
 from api.pages.render import Renderer
@@ -20,7 +19,7 @@ from api.pages.targets.desk import Figures, now, refused, see, taken
 from api.pages.targets.routes import year_of
 from api.pages.view import FormErrors, NotFound
 from api.rights import may
-from api.sentences import sentence
+from api.sentences import Problem, sentence
 from catalog.audit import Actor
 from catalog.errors import Refused
 from catalog.models import Centre, Plan
