@@ -206,6 +206,36 @@ def test_split_name_merge_and_drafts(browser: Browser, stage: ActsStage) -> None
     page.context.close()
 
 
+def test_a_draft_of_an_older_list_is_not_lost(browser: Browser, stage: ActsStage) -> None:
+    reset(stage)
+    context = enter(browser, stage)
+    page = opened(context, stage)
+    block(page, 1).click(position={"x": 60, "y": 20})
+    inspector = page.get_by_test_id("inspector")
+    inspector.get_by_label("名称", exact=True).fill("我改的名字")
+    inspector.get_by_label("名称", exact=True).blur()
+    page.close()
+    show = stage.shows["full"]
+    with show.database.transaction() as session:
+        seen = acts.version(session, show.token)
+        wish = acts.ActWish(0, 12 * SECOND, "别人改的")
+        acts.save_acts(session, stage.staff, show.token, [wish], expect=seen)
+    # What is shown is what stands; the changes are still there, however often it is opened.
+    for _ in range(2):
+        page = opened(context, stage)
+        expect(page.get_by_test_id("draft-older")).to_be_visible()
+        expect(page.get_by_test_id("act-row")).to_have_count(1)
+        expect(page.get_by_test_id("acts-status")).to_have_text("已保存")
+        page.close()
+    page = opened(context, stage)
+    page.get_by_role("button", name="换成我上次改的").click()
+    expect(page.get_by_test_id("draft-older")).to_be_hidden()
+    expect(page.get_by_test_id("act-row")).to_have_count(4)
+    save(page)
+    assert kept(stage)[0][2] == "我改的名字"
+    context.close()
+
+
 def test_two_people_at_once(browser: Browser, stage: ActsStage) -> None:
     reset(stage)
     page = opened(enter(browser, stage), stage)

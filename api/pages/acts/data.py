@@ -161,14 +161,19 @@ def clip_rows(session: Session, found: Programme) -> tuple[ClipRow, ...]:
     return tuple(sorted(rows, key=lambda row: row.number))
 
 
-def analysis(session: Session, found: Programme) -> AnalysisView:
-    """How far the analysis is."""
-    job = session.scalars(
+def analysis_job(session: Session, found: Programme) -> Job | None:
+    """The last analysis that was promised."""
+    return session.scalars(
         select(Job)
         .where(Job.kind == "acts", Job.args["token"].astext == found.token)
         .order_by(Job.id.desc())
         .limit(1)
     ).first()
+
+
+def analysis(session: Session, found: Programme) -> AnalysisView:
+    """How far the analysis is."""
+    job = analysis_job(session, found)
     proposed = sum(act.state == "proposed" for act in catalog_acts.acts(session, found.token))
     if job is None:
         return AnalysisView("none", proposed=proposed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,8 +10,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
+from api import jobs
 from api.acts import make_clips
 from api.downloads import stored
+from api.errors import Problem
 from api.pages.acts import data
 from api.pages.acts.forms import ACT_FIELDS_MAX, acts_of, picked
 from api.pages.acts.list_routes import list_routes
@@ -24,6 +27,7 @@ from api.pages.view import NotFound
 from api.parts import Parts
 from catalog import acts as catalog_acts
 from catalog.acts import find_programme
+from catalog.audit import note
 from catalog.broadcasts import BroadcastError
 from catalog.errors import Refused
 from catalog.models import Extra
@@ -147,6 +151,24 @@ def _analysis(router: APIRouter, desk: Desk) -> None:
         except Refused as error:
             notice = Notice(refusal(error, request), bad=True)
             return await _page(request, desk, person, programme_id, notice=notice, status=409)
+        return RedirectResponse(f"/desk/programmes/{programme_id}/acts", status_code=303)
+
+    @router.post(_ACTS + "/analysis/stop")
+    async def stop(request: Request, programme_id: str) -> Response:
+        person = await desk.person(request, "act.change")
+        await form_of(request)
+        actor = person.actor()
+
+        def work(session: Session) -> None:
+            found = find_programme(session, actor, programme_id)
+            job = data.analysis_job(session, found)
+            if job is not None and job.state in ("queued", "running"):
+                jobs.cancel(session, actor.centre_path, job.id)
+                note(session, actor, "job.cancel", "job", str(job.id), centre_id=job.centre_id)
+
+        # It may have ended between the page and the press: the page shows how it stands.
+        with suppress(Problem):
+            await desk.run(work)
         return RedirectResponse(f"/desk/programmes/{programme_id}/acts", status_code=303)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
 from api import jobs
+from api.errors import Problem
 from api.pages.backend import Backend, Person
 from api.pages.library.desk import Desk, Notice, form_of, refusal, say, text, texts
 from api.pages.render import Renderer
@@ -133,8 +135,10 @@ def _search(router: APIRouter, desk: Desk) -> None:
         def work(session: Session, actor: Actor, found: Programme, form: FormData) -> Any:
             job = latest_job(session, found.token)
             if job is not None and job.state in data.OPEN:
-                jobs.cancel(session, actor.centre_path, job.id)
-                note(session, actor, "job.cancel", "job", str(job.id), centre_id=job.centre_id)
+                # It may end between the look and the cancelling: then there is nothing to stop.
+                with suppress(Problem):
+                    jobs.cancel(session, actor.centre_path, job.id)
+                    note(session, actor, "job.cancel", "job", str(job.id), centre_id=job.centre_id)
             return "stopped", 0
 
         return await _act(request, desk, programme_id, "still.confirm", work)

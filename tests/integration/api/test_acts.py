@@ -158,6 +158,22 @@ async def test_analysis_is_promised_once(
 # --- the plain forms -------------------------------------------------------------------------
 
 
+async def test_an_analysis_is_stopped_on_its_page(
+    desk: AsyncClient, show: str, database: Database
+) -> None:
+    url = f"/desk/programmes/{show}/acts"
+    assert (await desk.post(f"{url}/analysis")).status_code == 303
+    assert "不分析了" in (await desk.get(url)).text
+    assert (await desk.post(f"{url}/analysis/stop")).status_code == 303
+    with database.transaction() as session:
+        assert session.scalars(select(Job.state).where(Job.kind == "acts")).one() == "cancelled"
+    page = await desk.get(url)
+    assert "不分析了" not in page.text
+    assert "请系统分段" in page.text
+    # Pressed again, or on a page that was open too long: nothing happens.
+    assert (await desk.post(f"{url}/analysis/stop")).status_code == 303
+
+
 @pytest.fixture
 def desk(web: AsyncClient, cast: Cast) -> AsyncClient:
     web.cookies.set("xitai_session", cast.admin_session)

@@ -23,6 +23,8 @@ interface Draft {
 export class Saving {
   private busy = false;
   private overwriting = false;
+  /** Changes to a list that has changed since: kept until somebody says what becomes of them. */
+  private older: Draft | null = null;
   private readonly draft: string;
   private readonly api: string;
 
@@ -48,9 +50,14 @@ export class Saving {
       this.overwriting = true;
       void this.save();
     });
-    one('[data-do=drop-draft]')!.addEventListener('click', () => {
-      store.remove(this.draft);
-      window.location.reload();
+    for (const button of all('[data-do=drop-draft]')) {
+      button.addEventListener('click', () => {
+        store.remove(this.draft);
+        window.location.reload();
+      });
+    }
+    one('[data-do=take-draft]')!.addEventListener('click', () => {
+      if (this.older) this.putBack(this.older);
     });
     const every = one<HTMLInputElement>('[data-all]')!;
     every.addEventListener('change', () => this.rows.pickAll(every.checked));
@@ -62,14 +69,29 @@ export class Saving {
     this.watchAnalysis();
   }
 
-  /** What was changed and not saved is put back, if it is about the list as it still stands. */
+  /** What was changed and not saved is put back, if it is about the list as it still stands; if
+   * that has changed, it is for a person to say which one is right. */
   restore(): void {
-    const kept = JSON.parse(store.get(this.draft) ?? 'null') as Draft | null;
+    const kept = this.kept();
     if (!kept) return;
-    if (kept.version !== this.editing.version) {
-      store.remove(this.draft);
-      return;
+    if (kept.version === this.editing.version) this.putBack(kept);
+    else {
+      this.older = kept;
+      show(one('[data-draft-older]'), true);
     }
+  }
+
+  private kept(): Draft | null {
+    try {
+      return JSON.parse(store.get(this.draft) ?? 'null') as Draft | null;
+    } catch {
+      return null; // of another version of this page
+    }
+  }
+
+  private putBack(kept: Draft): void {
+    this.older = null;
+    show(one('[data-draft-older]'), false);
     const acts: Acts = kept.acts.map((act) => ({ ...act, key: newKey() }));
     this.editing.selected = acts[0]?.key ?? -1;
     this.editing.set(acts);
@@ -81,9 +103,11 @@ export class Saving {
     if (editing.held) return;
     const { dirty, settled } = editing;
     if (dirty) {
+      this.older = null;
+      show(one('[data-draft-older]'), false);
       const acts = editing.acts.map(({ key: _, ...act }) => act);
       store.set(this.draft, JSON.stringify({ version: editing.version, acts } satisfies Draft));
-    } else store.remove(this.draft);
+    } else if (!this.older) store.remove(this.draft);
     const status = one('[data-status]')!;
     const state = this.busy ? 'saving' : dirty ? 'changed' : !editing.acts.length ? 'none' : settled ? 'saved' : 'proposed';
     if (status.dataset.state !== state) {
