@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from api.answers import BroadcastBrief, BroadcastFull, BroadcastMade, ClipAnswer, Publish
 
 _CLIP_POLL_SECONDS: Final = 0.2
+_STAGES: Final = {"queued": "排队中", "running": "正在制作", "done": "做好了"}
+"""Of a job that says nothing more by itself."""
 _HERE: Final = Actor(user_id=None, name="命令行", role="admin", via="cli")
 """Whoever may run commands on the machine may do everything; the log says from where it came."""
 
@@ -219,7 +221,7 @@ class Local:
                 told = answers.job(job)
             if (news := (told.state, told.progress, told.note)) != said:
                 said = news
-                progress(told.progress, told.note or told.state)
+                progress(told.progress, told.note or _STAGES.get(told.state, ""))
             if told.state == "done":
                 return
             if told.state in ("failed", "cancelled"):

@@ -76,7 +76,8 @@ def _read_specific(bits: BitReader) -> AacConfig | None:
     rate = bits.u(24) if index == _EXPLICIT_RATE else _RATES[index]
     channels = bits.u(4)
     short_frames = bits.flag()
-    return None if short_frames or channels not in range(1, 7) else AacConfig(rate, channels)
+    usual = rate > 0 and not short_frames and channels in range(1, 7)
+    return AacConfig(rate, channels) if usual else None
 
 
 def _specific(descriptors: bytes) -> bytes:

@@ -33,6 +33,7 @@ def same(text: str) -> str:
         ({"codes": ("no_audio",)}, "warn", "好几秒没有声音"),
         ({"codes": ("no_audio",), "audio_codec": None}, "bad", "没有声音"),
         ({"codes": ("keyframe_interval_long",), "key_interval_ms": 9_000}, "warn", "9 秒"),
+        ({"codes": ("open_gop",)}, "warn", "关键帧不能直接起播"),
         ({"codes": ("disk_log_only",)}, "bad", "暂停生成回看"),
         ({"codes": ("waiting_storage",)}, "bad", "存储暂时写不进去，观众画面会停住"),
         # It lags because it waits: one reason, not two.

@@ -69,6 +69,7 @@ def test_only_low_complexity_is_read() -> None:
     assert read_config(_audio_entry(b"\x2b\x92\x08\x00")) is None  # HE-AAC
     assert read_config(_audio_entry(b"\x11\x94")) is None  # frames of 960
     assert read_config(_audio_entry(b"\x11")) is None
+    assert read_config(_audio_entry(b"\x17\x80\x00\x00\x10")) is None  # a rate of 0
     assert read_config(make(b"Opus", bytes(28))) is None
 
 
