@@ -91,7 +91,12 @@ def acts_view(session: Session, found: Programme, _: Translate) -> ActsView:
                 for act, row in zip(acts, rows, strict=True)
             ],
             "entries": [{"id": entry.id, "title": entry.title} for entry in entries],
-            "marks": [{"at": mark.at_ticks, "label": mark.label} for mark in marks],
+            # One pressed for what was never recorded has no place on the timeline.
+            "marks": [
+                {"at": mark.at_ticks, "label": mark.label}
+                for mark in marks
+                if mark.at_ticks <= found.length_ticks
+            ],
         },
     )
 

@@ -260,8 +260,13 @@ async def test_acts_without_a_script(desk: AsyncClient, show: str, database: Dat
         )  # fmt: skip
         ids = [act.id for act in acts.acts(session, token)]
         version = acts.version(session, token)
+        for at_s in (30, 90):
+            acts.add_mark(session, SYSTEM, token, at_s * SECOND)
     page = await desk.get(url)
     assert "这里有掌声、灯光变了。" in page.text
+    # Nothing is drawn past the programme's end.
+    assert f'"at": {30 * SECOND}' in page.text
+    assert f'"at": {90 * SECOND}' not in page.text
     assert 'name="start" value="0:20"' in page.text
     rows: dict[str, Any] = {
         "version": version, "id": [str(ids[0]), str(ids[1]), ""], "entry": ["", "", ""],
