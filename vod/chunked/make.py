@@ -17,7 +17,7 @@ from infra.jobs import JobCancelled
 from vod.chunked.encode import Recipe, chunk_output
 from vod.chunked.pack import MadeRung, pack_pictures, pack_sound
 from vod.chunked.plan import ChunkPlan
-from vod.chunked.rows import Making, join, making_of, tell, wake_whole
+from vod.chunked.rows import Making, go_on, join, making_of, wake_whole
 from vod.encode import Beat, Patience, run_ffmpeg
 from vod.originals.clock import TICKS
 from vod.originals.confined import Excerpt, excerpt
@@ -68,7 +68,7 @@ def make_chunk(tools: Tools, work_id: str, number: int, beat: Beat) -> dict[str,
         rungs = _put(tools, order, made, lambda: beat(None, None))
     # Apart from the rows above: whoever locks a work holds the job of the whole before it.
     with tools.database.transaction() as session:
-        tell(session, work_id)
+        go_on(session, work_id)
         wake_whole(session, work_id)
     pictures = max((rung.samples for rung in rungs if rung.kind == "video"), default=0)
     return {"work_id": work_id, "chunk": number, "pictures": pictures, "missing": missing}
@@ -101,7 +101,8 @@ def _room(order: _Order) -> int:
 
 
 def _telling(tools: Tools, work_id: str, beat: Beat) -> Beat:
-    """A beat that also brings the whole's progress up to date, and hears that it is over."""
+    """A beat that also brings the whole's progress up to date, keeps the queue filled, and hears
+    that it is over."""
     told = time.monotonic()
 
     def beating(share: float | None, note: str | None) -> None:
@@ -110,7 +111,7 @@ def _telling(tools: Tools, work_id: str, beat: Beat) -> Beat:
         if time.monotonic() - told >= _TELL_SECONDS:
             told = time.monotonic()
             with tools.database.transaction() as session:
-                wanted = tell(session, work_id)
+                wanted = go_on(session, work_id)
             if not wanted:
                 raise JobCancelled
 

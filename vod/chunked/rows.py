@@ -34,6 +34,10 @@ CLEAN: Final = "chunks_end"
 LOST_WORKERS_MAX: Final = 8
 """So often a chunk is begun. A worker that is lost says nothing about the chunk; what fails by
 itself is given up much sooner."""
+AHEAD: Final = 2
+"""So many chunks of a work stand in the queue at a time: a film of three hours must not keep
+tonight's poster, or somebody else's upload, waiting until the last of it is made. What is taken
+by a worker is replaced at once, so any number of workers finds something to do."""
 PLANNED_PERMILLE: Final = 10
 MADE_PERMILLE: Final = 985
 """Of the whole, what is done when every chunk is; the rest is the poster and the books."""
@@ -110,16 +114,20 @@ def chunk_key(work_id: str, number: int) -> str:
 
 
 def promise_chunks(session: Session, work: Work) -> int:
-    """A job for every chunk that is not made and has none; how many are not made."""
+    """Jobs for the next chunks that are not made and have none; how many are not made."""
     waiting = session.scalars(
         select(Chunk.number)
         .where(Chunk.work_id == work.id, Chunk.state == "waiting")
         .order_by(Chunk.number)
     ).all()
     held = {key for key, _, _ in _chunk_jobs(session, work.id, open_only=True)}
+    room = AHEAD - _standing(session, work.id)
     for number in waiting:
+        if room <= 0:
+            break
         if chunk_key(work.id, number) in held:
             continue
+        room -= 1
         enqueue(
             session,
             kind=CHUNK,
@@ -132,6 +140,17 @@ def promise_chunks(session: Session, work: Work) -> int:
             max_attempts=LOST_WORKERS_MAX,
         )
     return len(waiting)
+
+
+def _standing(session: Session, work_id: str) -> int:
+    """Jobs of its chunks that a worker could take now."""
+    query = select(func.count()).where(
+        Job.kind == CHUNK,
+        Job.unique_key.startswith(f"{CHUNK}:{work_id}:", autoescape=True),
+        Job.state == "queued",
+        Job.not_before.is_(None) | (Job.not_before <= func.now()),
+    )
+    return session.scalar(query) or 0
 
 
 def failed_chunk(session: Session, work: Work, since_job: int) -> tuple[int, str] | None:
@@ -195,6 +214,25 @@ def tell(session: Session, work_id: str) -> bool:
     now = time.time()
     # Reading the original's structure says nothing about how fast it is transcoded.
     return report(session, job_id, at=now, permille=permille, note=note, since=PLANNED_PERMILLE)
+
+
+def go_on(session: Session, work_id: str) -> bool:
+    """``tell``, and jobs for the next chunks. False: nobody wants it any more.
+
+    The job of the whole is locked by then, so that workers do this one after another.
+    """
+    if not tell(session, work_id):
+        return False
+    work = session.get(Work, work_id)
+    making = None if work is None or work.state != "making" else making_of(work)
+    # Of a chunk that is given up the whole has to hear first.
+    if (
+        work is not None
+        and making is not None
+        and not failed_chunk(session, work, making.since_job)
+    ):
+        promise_chunks(session, work)
+    return True
 
 
 def overall(session: Session, work_id: str) -> tuple[int, int, int]:
