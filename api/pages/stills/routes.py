@@ -158,11 +158,19 @@ def _answer(router: APIRouter, desk: Desk) -> None:
                 keys, wish = texts(form, "shown"), "dismiss"
             if not keys:
                 return "nothing", 0
-            if wish == "dismiss":
-                return "dismissed", stills.dismiss(session, actor, found, keys)
-            if wish == "undo":
-                return "undone", stills.undo(session, actor, found, keys)
-            made = stills.confirm(session, parts.storage, actor, found, keys, base_url=base_url)
-            return "confirmed", len(made)
+            # A photographer's five hundred are one press: all of them, or none.
+            done = 0
+            for first in range(0, len(keys), stills.AT_ONCE):
+                some = keys[first : first + stills.AT_ONCE]
+                if wish == "dismiss":
+                    done += stills.dismiss(session, actor, found, some)
+                elif wish == "undo":
+                    done += stills.undo(session, actor, found, some)
+                else:
+                    made = stills.confirm(
+                        session, parts.storage, actor, found, some, base_url=base_url
+                    )
+                    done += len(made)
+            return {"dismiss": "dismissed", "undo": "undone"}.get(wish, "confirmed"), done
 
         return await _act(request, desk, programme_id, "still.confirm", work)

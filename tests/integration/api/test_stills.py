@@ -7,6 +7,7 @@ import datetime as dt
 
 import pytest
 from httpx import AsyncClient
+from sqlalchemy import select
 
 from api.app import Application
 from api.routes import PREFIX
@@ -129,3 +130,31 @@ async def test_the_pages_ask_who_it_is(web: AsyncClient, cast: Cast, show: str) 
     assert answer.status_code == 404
     told = await web.get(f"{page}?done=<script>&n=<script>")
     assert "<script>&" not in told.text
+
+
+async def test_hundreds_are_answered_in_one_press(
+    web: AsyncClient, cast: Cast, show: str, database: Database
+) -> None:
+    with database.transaction() as session:
+        for number in range(700):
+            session.add(
+                Still(
+                    token="s" * 22, at_ticks=number * 7, phash=f"{number:016x}", width=640,
+                    height=360, storage_key="none.jpg", small_key="none-small.jpg",
+                )
+            )  # fmt: skip
+    with database.transaction() as session:
+        keys = [f"s{number}" for number in session.scalars(select(Still.id))]
+    assert len(keys) == 703
+    web.cookies.set("xitai_session", cast.admin_session)
+    page, ours = "/desk/programmes/show/stills", {"sec-fetch-site": "same-origin"}
+    for sent in ({"do": "dismiss", "key": keys, "shown": keys}, {"do": "undo", "key": keys},
+                 {"do": "rest", "shown": keys}):  # fmt: skip
+        answer = await web.post(page, data=sent, headers=ours)
+        assert answer.status_code == 303, answer.text
+        assert answer.headers["location"].endswith("&n=703")
+    # One that is not there: none of them is answered.
+    answer = await web.post(page, data={"do": "undo", "key": [*keys, "s999999"]}, headers=ours)
+    assert answer.status_code == 404
+    with database.transaction() as session:
+        assert set(session.scalars(select(Still.state))) == {"dismissed"}
