@@ -302,6 +302,7 @@ SENTENCES: Final[dict[str, Entry]] = {
     "upload_duplicate": Entry(409, "这个文件以前传过，就是“{title}”，没有重复收下。"),
     "upload_locked": Entry(423, "这个文件正在另一个窗口里传，请稍等或关掉那个窗口。"),
     "upload_gone": Entry(410, "这个上传已经取消或过期，请重新传。"),
+    "upload_not_kept": Entry(409, "这个文件放得太久，已经清理了，请再传一次。"),
     "upload_over": Entry(409, "这个文件已经传完，不能再改。"),
     "upload_over_length": Entry(413, "传来的内容比文件说好的长度还多，已拒绝。"),
     "upload_registered": Entry(409, "这个文件已经入库，要删除请到资源库里撤下。"),

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
@@ -17,6 +18,8 @@ from typing import Any, BinaryIO, Final, TypeVar
 import httpx
 
 from api.uploads.names import PATCH_TYPE, PATH, VERSION, written_metadata
+from catalog.errors import Refused
+from catalog.uploads import clean_name
 
 T = TypeVar("T")
 
@@ -114,9 +117,13 @@ class Sender:
     def _place(self, name: str, size: int, meta: Mapping[str, str]) -> str:
         """Where it goes on, or begins."""
         asked = {"mine": "true", "state": "receiving", "limit": "200"}
+        with suppress(Refused):  # the server says what is wrong with the name
+            name = clean_name(name)
         awaited = self._answer(self.client.get(API, params=asked)).json()["items"]
         for row in awaited:
-            same = (row["file_name"], row["size_bytes"]) == (name, size)
+            same = (row["file_name"], row["size_bytes"]) == (name, size) and all(
+                row[f"{place}_id"] == meta.get(place) for place in ("broadcast", "exhibition")
+            )
             if same and row["upload_path"] and not meta.get("insist"):
                 return str(row["upload_path"])
         told = {"filename": name, **meta}

@@ -45,6 +45,8 @@ def insist(session: Session, actor: Actor, upload_id: str, now: dt.datetime) -> 
     session.refresh(upload, with_for_update=True)
     if upload.state != "refused" or upload.error_code != DUPLICATE:
         raise Refused("upload_over")
+    if not keeps_file(upload, now):
+        raise Refused("upload_not_kept")
     _steer(actor, upload)
     upload.state = "received"
     upload.changed_at = now

@@ -80,7 +80,8 @@ def begin(
 ) -> Upload:
     """The row of a file that is about to be sent. Raises Refused, Missing.
 
-    Its id has 128 random bits: whoever does not know it cannot even ask for it.
+    Its id has 128 random bits: whoever does not know it cannot even ask for it. What is sent for a
+    show or an exhibition belongs to its centre, else to ``centre``.
     """
     name = clean_name(wish.file_name)
     _check_size(wish, bounds)
@@ -91,12 +92,12 @@ def begin(
         raise Refused("contract_needed")
     if _open_of(session, actor) >= bounds.open_uploads:
         raise Refused("upload_many_open", most=bounds.open_uploads)
-    _check_place(session, actor, wish)
-    if sha256 and not wish.insists and (twin := twin_of(session, centre.id, sha256)):
+    centre_id = _place(session, actor, wish) or centre.id
+    if sha256 and not wish.insists and (twin := twin_of(session, centre_id, sha256)):
         raise Refused(DUPLICATE, title=twin.title)
     upload = Upload(
         id=secrets.token_hex(16),
-        centre_id=centre.id,
+        centre_id=centre_id,
         created_by=actor.user_id,
         contract=actor.contract if actor.role == "studio" else "",
         purpose=wish.purpose,
@@ -113,7 +114,7 @@ def begin(
     )
     session.add(upload)
     session.flush()
-    note(session, actor, "upload.begin", "upload", upload.id, centre_id=centre.id)
+    note(session, actor, "upload.begin", "upload", upload.id, centre_id=centre_id)
     return upload
 
 
@@ -158,18 +159,25 @@ def size_words(size: int) -> str:
     return f"{size} 字节"
 
 
-def _check_place(session: Session, actor: Actor, wish: Wish) -> None:
+def _place(session: Session, actor: Actor, wish: Wish) -> str | None:
+    """The centre of the exhibition or show it is for; None: of neither. Raises Missing, Refused."""
+    centre_id: str | None = None
     if wish.broadcast_id is not None:
-        query = select(Broadcast.id).join(Centre, Centre.id == Broadcast.centre_id)
-        if not session.scalar(query.where(Broadcast.id == wish.broadcast_id, broadcasts_of(actor))):
+        query = select(Broadcast.centre_id).join(Centre, Centre.id == Broadcast.centre_id)
+        centre_id = session.scalar(
+            query.where(Broadcast.id == wish.broadcast_id, broadcasts_of(actor))
+        )
+        if centre_id is None:
             raise Missing("broadcast_not_found")
     if wish.parent_id is not None:
-        kinds = select(Resource.kind).join(Centre, Centre.id == Resource.centre_id)
-        kind = session.scalar(kinds.where(Resource.id == wish.parent_id, resources_of(actor)))
-        if kind is None:
+        walls = select(Resource).join(Centre, Centre.id == Resource.centre_id)
+        wall = session.scalar(walls.where(Resource.id == wish.parent_id, resources_of(actor)))
+        if wall is None:
             raise Missing("resource_unknown")
-        if kind != "exhibition" or wish.purpose != "photo":
+        if wall.kind != "exhibition" or wall.withdrawn_at or wish.purpose != "photo":
             raise Refused("upload_parent")
+        centre_id = wall.centre_id
+    return centre_id
 
 
 def _open_of(session: Session, actor: Actor) -> int:

@@ -19,7 +19,7 @@ from api.uploads.names import PATH
 from catalog import intakes
 from catalog.accounts import create_user, issue_token, open_session
 from catalog.centres import get_centre
-from catalog.models import ROLES, Upload
+from catalog.models import ROLES, Broadcast, Upload
 from infra.database import Database
 from infra.settings import Settings
 from infra.tables import Job
@@ -478,6 +478,19 @@ async def test_sent_only_to_ones_own_places(web: AsyncClient, cast: Cast) -> Non
     assert await told(purpose="virus") == (422, "upload_purpose")
     answer = await web.post(PATH, headers={**creating(10), **cast.bearer("studio")})
     assert code(answer) == "contract_needed"
+
+
+async def test_what_is_for_a_show_belongs_to_its_centre(
+    web: AsyncClient, cast: Cast, database: Database
+) -> None:
+    """Whoever sends it: a prefecture's colleague helps out with a county's show."""
+    with database.transaction() as session:
+        session.add(Broadcast(id="show", centre_id=cast.county, title="村晚", media_token="t" * 22))
+    for meta, centre in (({"broadcast": "show"}, cast.county), ({}, cast.prefecture)):
+        answer = await web.post(PATH, headers={**creating(10, **meta), **cast.bearer("admin")})
+        upload_id = answer.headers["location"].rpartition("/")[2]
+        with database.transaction() as session:
+            assert session.get_one(Upload, upload_id).centre_id == centre
 
 
 async def test_the_whole_sum_is_told_before_the_end(

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 import vod.intake
 from catalog import intakes
 from catalog.audit import SYSTEM
+from catalog.errors import Refused
 from catalog.models import AuditEntry, Resource, Upload, Work
 from catalog.uploads import promise_intake
 from infra.database import Database
@@ -105,6 +106,10 @@ def test_the_same_file_again(desk: Desk, film: Path) -> None:
     assert row.technical["same"] == {"kind": "work", "id": work_id, "title": "春晚"}
     # Kept for a while: somebody may insist, and need not send it again.
     assert desk.folder.part(again).exists()
+    later = now() + intakes.KEEP_DUPLICATE + dt.timedelta(hours=1)
+    with desk.tools.database.transaction() as session, pytest.raises(Refused) as gone:
+        intakes.insist(session, SYSTEM, again, later)
+    assert gone.value.code == "upload_not_kept"
     with desk.tools.database.transaction() as session:
         intakes.insist(session, SYSTEM, again, now())
     assert desk.take_in(again)["work_id"] != work_id

@@ -1,4 +1,5 @@
-// Sums whole files off the page's own thread, one after another, each read in pieces.
+// Sums whole files off the page's own thread, each read in pieces: a photograph does not wait until
+// a film of many gigabytes has been read.
 
 import { Sha256, bytesOf, hex } from './lib/sha256';
 
@@ -11,7 +12,6 @@ interface Ask {
 }
 
 const stopped = new Set<number>();
-let queue: Promise<void> = Promise.resolve();
 
 async function sum({ id, file }: Ask): Promise<void> {
   if (!file) return;
@@ -32,5 +32,5 @@ async function sum({ id, file }: Ask): Promise<void> {
 self.addEventListener('message', (event: MessageEvent<Ask>) => {
   const ask = event.data;
   if (ask.stop) stopped.add(ask.id);
-  else queue = queue.then(() => sum(ask));
+  else void sum(ask);
 });

@@ -12,6 +12,8 @@ interface Awaited {
   file_name: string;
   size_bytes: number;
   upload_path: string | null;
+  broadcast_id: string | null;
+  exhibition_id: string | null;
 }
 
 function begin(box: HTMLElement): void {
@@ -21,11 +23,15 @@ function begin(box: HTMLElement): void {
   const centre = one<HTMLSelectElement>('[data-centre]', box);
   const sendings: Sending[] = [];
   let awaited: Promise<Awaited[]> | null = null;
+  /** Of those that have come and stand in the list below. */
+  const came = { files: 0, bytes: 0 };
+  let drawing = 0;
 
   const place: Place = {
     endpoint: new URL(endpoint, location.href).href,
     sums: new WholeSums(sums),
     words,
+    key: preset ? `${preset}:${presetId}` : '',
     template: one<HTMLTemplateElement>('template[data-card]', box)!,
     metadata: () => ({
       ...(centre ? { centre: centre.value } : {}),
@@ -37,13 +43,20 @@ function begin(box: HTMLElement): void {
         .then((answer: { items: Awaited[] }) => answer.items)
         .catch(() => []);
       // By name and length: that it is the same file its sum says in the end.
-      const same = (await awaited).find((u) => u.file_name === file.name && u.size_bytes === file.size);
+      const here = preset ? presetId : null;
+      const same = (await awaited).find(
+        (u) => u.file_name === shown(file.name) && u.size_bytes === file.size && (u.broadcast_id ?? u.exhibition_id) === here,
+      );
       return same?.upload_path ? new URL(same.upload_path, location.href).href : null;
     },
     changed: () => {
       pump();
-      redraw();
-      hideTwice();
+      // Of hundreds of files something changes at every moment.
+      drawing ||= window.setTimeout(() => {
+        drawing = 0;
+        redraw();
+        hideTwice();
+      }, 100);
     },
   };
 
@@ -58,14 +71,15 @@ function begin(box: HTMLElement): void {
   }
 
   function redraw(): void {
-    const shown = sendings.filter((s) => s.stage !== 'gone');
-    show(one('[data-sending]', box), shown.length > 0);
-    const sum = (pick: (s: Sending) => number) => shown.reduce((n, s) => n + pick(s), 0);
+    const cards = sendings.filter((s) => s.stage !== 'gone');
+    show(one('[data-sending]', box), cards.length > 0);
+    const sum = (pick: (s: Sending) => number) => cards.reduce((n, s) => n + pick(s), came.bytes);
     const total = one('[data-total]', box);
-    const done = shown.filter((s) => s.stage === 'done').length;
-    const text = shown.length > 1 ? `${done} / ${shown.length} · ${size(sum((s) => s.sent))} / ${size(sum((s) => s.file.size))}` : '';
+    const done = came.files + cards.filter((s) => s.stage === 'done').length;
+    const whole = came.files + cards.length;
+    const text = whole > 1 ? `${done} / ${whole} · ${size(sum((s) => s.sent))} / ${size(sum((s) => s.file.size))}` : '';
     if (total && total.textContent !== text) total.textContent = text;
-    keepAwake(shown.some((s) => s.stage === 'sending' || s.stage === 'waiting'));
+    keepAwake(cards.some((s) => s.stage === 'sending' || s.stage === 'waiting'));
   }
 
   /** What is going up here is not also listed as waiting below; what has come is not kept above. */
@@ -78,10 +92,14 @@ function begin(box: HTMLElement): void {
       if (sending?.stage === 'done' && !coming) {
         sending.card.element.remove();
         sendings.splice(sendings.indexOf(sending), 1);
+        came.files += 1;
+        came.bytes += sending.file.size;
       }
     }
     show(one('[data-unfinished]', box), all('[data-came] [data-stage=receiving] label').some((e) => !e.closest<HTMLElement>('[data-upload]')!.hidden));
-    if (!sendings.length) show(one('[data-sending]', box), false);
+    if (sendings.some((s) => s.stage !== 'gone')) return;
+    show(one('[data-sending]', box), false);
+    came.files = came.bytes = 0;
   }
 
   function refusal(file: File, photo: boolean): string | null {
@@ -117,6 +135,7 @@ function begin(box: HTMLElement): void {
   }
 
   wireChoosing(box, take);
+  window.setInterval(() => sendings.forEach((s) => s.watch()), 5_000);
   window.addEventListener('online', () => sendings.forEach((s) => s.hurry()));
   document.body.addEventListener('htmx:after:swap', hideTwice);
   new MutationObserver(hideTwice).observe(one('[data-came]')!, { childList: true, subtree: true });
@@ -124,6 +143,11 @@ function begin(box: HTMLElement): void {
     if (sendings.some((s) => s.stage === 'sending' || s.stage === 'queued')) event.preventDefault();
   });
   show(box, true);
+}
+
+/** A file's name as the server shows it (`catalog.uploads.clean_name`), but for the rarest of them. */
+function shown(name: string): string {
+  return name.normalize('NFC').replace(/\s+/g, ' ').trim();
 }
 
 function wireChoosing(box: HTMLElement, take: (files: FileList | null) => void): void {

@@ -24,6 +24,8 @@ export interface Place {
   words: Words;
   template: HTMLTemplateElement;
   metadata: () => Record<string, string>;
+  /** Of the show or exhibition the files are for; "" of neither. */
+  key: string;
   /** Where this very file was being sent to, from another browser or before it forgot. */
   known: (file: File) => Promise<string | null>;
   changed: (sending: Sending) => void;
@@ -52,7 +54,6 @@ export class Sending {
   ) {
     this.card = new Card(place.template, place.words, file, photo, (act) => this.act(act));
     this.enter('queued');
-    window.setInterval(() => this.startAnew(SILENT_MS), SILENT_MS / 5);
   }
 
   get rate(): number {
@@ -68,6 +69,7 @@ export class Sending {
       this.upload.start();
       return;
     }
+    this.stopSum(); // of a start that was paused before it came to anything
     const { sum, stop } = this.place.sums.of(this.file);
     this.stopSum = stop;
     const run = ++this.run;
@@ -95,6 +97,11 @@ export class Sending {
     else this.startAnew(1_000);
   }
 
+  /** Asked every few seconds. */
+  watch(): void {
+    this.startAnew(SILENT_MS);
+  }
+
   /** A connection that a change of network left behind says nothing, and never ends. */
   private startAnew(silentMs: number): void {
     const { upload } = this;
@@ -113,6 +120,7 @@ export class Sending {
       chunkSize: FIRST_PIECE,
       retryDelays: RETRIES,
       removeFingerprintOnSuccess: true,
+      fingerprint: (_file, options) => Promise.resolve(this.fingerprint(options.endpoint ?? '')),
       httpStack: new SummingStack(this.file.size, (url) => this.tellSum(url, sum)),
       onShouldRetry: (error) => !isFinal(error as DetailedError),
       onUploadUrlAvailable: () => this.known(),
@@ -121,6 +129,12 @@ export class Sending {
       onSuccess: () => this.succeeded(),
       onError: (error) => this.failed(error),
     };
+  }
+
+  /** The same file for the same place: sent for another one, it is another upload. */
+  private fingerprint(endpoint: string): string {
+    const { name, size, type, lastModified } = this.file;
+    return ['tus-xitai', this.place.key, name, type, size, lastModified, endpoint].join('-');
   }
 
   private known(): void {
@@ -163,11 +177,13 @@ export class Sending {
     this.card.state('sending');
     if (!whole) return;
     const id = url.slice(url.lastIndexOf('/') + 1);
-    await fetch(`/api/v1/uploads/${id}/sha256`, {
+    const answer = await fetch(`/api/v1/uploads/${id}/sha256`, {
       method: 'PUT',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ sha256: whole }),
     });
+    // Without it the end would go unchecked: the piece is tried again.
+    if (answer.status >= 500) throw new Error(`the sum was not taken: ${answer.status}`);
   }
 
   private succeeded(): void {

@@ -11,6 +11,20 @@ const MOST_THUMBS = 40;
 const MOST_FILMS = 6;
 let thumbs = 0;
 let films = 0;
+/** One picture is decoded at a time: forty of a good camera's at once are more memory than a phone
+ *  has. */
+let decoding: Promise<void> = Promise.resolve();
+
+async function drawn(file: File): Promise<HTMLCanvasElement> {
+  const picture = await createImageBitmap(file, { resizeWidth: THUMB * 2, resizeQuality: 'low' });
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = THUMB;
+  const edge = Math.min(picture.width, picture.height);
+  const [x, y] = [(picture.width - edge) / 2, (picture.height - edge) / 2];
+  canvas.getContext('2d')?.drawImage(picture, x, y, edge, edge, 0, 0, THUMB, THUMB);
+  picture.close();
+  return canvas;
+}
 
 export class Card {
   readonly element: HTMLElement;
@@ -31,7 +45,7 @@ export class Card {
       one('span', button!)!.textContent = words[word] ?? '';
       button?.addEventListener('click', () => onAct(act));
     }
-    void this.thumb(file, photo);
+    this.thumb(file, photo);
   }
 
   state(word: string, facts: Record<string, string | number> = {}): void {
@@ -83,24 +97,16 @@ export class Card {
   }
 
   /** A picture's own small self; a film shows its first second. Only while it costs little. */
-  private async thumb(file: File, photo: boolean): Promise<void> {
+  private thumb(file: File, photo: boolean): void {
     const box = one('[data-thumb]', this.element)!;
     const icon = one<HTMLTemplateElement>(`template[data-icon=${photo ? 'photo' : 'recording'}]`);
     if (icon) box.append(icon.content.cloneNode(true));
     if (photo && file.size < LARGEST_PICTURE && thumbs < MOST_THUMBS) {
       thumbs++;
-      try {
-        const picture = await createImageBitmap(file, { resizeWidth: THUMB * 2, resizeQuality: 'low' });
-        const canvas = document.createElement('canvas');
-        canvas.width = canvas.height = THUMB;
-        const edge = Math.min(picture.width, picture.height);
-        const [x, y] = [(picture.width - edge) / 2, (picture.height - edge) / 2];
-        canvas.getContext('2d')?.drawImage(picture, x, y, edge, edge, 0, 0, THUMB, THUMB);
-        picture.close();
-        box.replaceChildren(canvas);
-      } catch {
-        // The icon stays.
-      }
+      decoding = decoding.then(() => drawn(file)).then(
+        (canvas) => box.replaceChildren(canvas),
+        () => undefined, // the icon stays
+      );
     } else if (!photo && films < MOST_FILMS) {
       films++;
       const video = document.createElement('video');
