@@ -122,7 +122,8 @@ def _pictures(recipe: Recipe, chunk: ChunkPlan, path: Path, folder: Path) -> lis
     # After the deinterlacer, which counts in halves of what it is given.
     picture = picture.filter("settb", f"1/{TICKS}")
     picture = picture.filter("trim", start_pts=chunk.start - zero, end_pts=chunk.end - zero)
-    picture = _upright(picture, recipe.picture.rotation)
+    source = recipe.picture
+    picture = _upright(picture, source.rotation, mirrored=source.mirrored)
     if recipe.picture.transfer in _HDR_TRANSFERS:
         picture = _standard_range(picture)
     branches = picture.filter_multi_output("split", len(recipe.encoded))
@@ -133,12 +134,15 @@ def _pictures(recipe: Recipe, chunk: ChunkPlan, path: Path, folder: Path) -> lis
     ]
 
 
-def _upright(picture: Any, rotation: int) -> Any:
-    if rotation == 90:
-        return picture.filter("transpose", "clock")
-    if rotation == 270:
-        return picture.filter("transpose", "cclock")
-    return picture.filter("hflip").filter("vflip") if rotation == 180 else picture
+def _upright(picture: Any, rotation: int, *, mirrored: bool) -> Any:
+    """As FFmpeg's autorotate does, which cannot: the reader's copy has lost the display matrix."""
+    if rotation in (90, 270):
+        way = ("cclock_flip", "clock_flip") if mirrored else ("clock", "cclock")
+        return picture.filter("transpose", way[rotation == 270])
+    if rotation == 180:
+        turned = picture.filter("hflip")
+        return turned if mirrored else turned.filter("vflip")
+    return picture.filter("vflip") if mirrored else picture
 
 
 def _standard_range(picture: Any) -> Any:

@@ -230,7 +230,8 @@ def _gop_ms(table: Table, shown: Shown | None) -> int | None:
     picture, packets = table.picture, table.video
     if shown is None or picture is None or packets is None:
         return None
-    plain = picture.rotation == 0 and picture.sample_aspect[0] == picture.sample_aspect[1]
+    upright = picture.rotation == 0 and not picture.mirrored
+    plain = upright and picture.sample_aspect[0] == picture.sample_aspect[1]
     boxed = bool(_COPIED_FROM.intersection(table.container.split(",")))
     if not (plain and boxed and picture.global_header) or len(packets.hidden):
         return None

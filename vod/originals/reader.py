@@ -10,6 +10,7 @@ they are, into a small file with the work's own timestamps, and decodes its soun
 from __future__ import annotations
 
 import contextlib
+import struct
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -133,7 +134,7 @@ def _chosen(container: InputContainer, allowed: set[str]) -> tuple[Any, Any]:
 def _describe(container: InputContainer, stream: Any) -> Picture:
     """The picture, from its header and its first few frames."""
     context = stream.codec_context
-    interlaced, rotation, transfer = False, 0, 0
+    interlaced, rotation, mirrored, transfer = False, 0, False, 0
     frames = 0
     with contextlib.suppress(av.error.FFmpegError):
         for count, packet in enumerate(container.demux(stream)):
@@ -141,6 +142,7 @@ def _describe(container: InputContainer, stream: Any) -> Picture:
                 for frame in packet.decode():
                     interlaced = interlaced or bool(frame.interlaced_frame)
                     rotation = int(frame.rotation) if frames == 0 else rotation
+                    mirrored = _mirrored(frame) if frames == 0 else mirrored
                     transfer = int(frame.color_trc or 0) if frames == 0 else transfer
                     frames += 1
             except av.error.FFmpegError:
@@ -154,7 +156,7 @@ def _describe(container: InputContainer, stream: Any) -> Picture:
         stream.index, _codec(context), str(context.profile or ""), int(context.level or 0),
         context.width, context.height, str(context.pix_fmt or ""), pair,
         # PyAV counts against the clock.
-        -rotation % 360, interlaced, transfer or int(context.color_trc or 0),
+        -rotation % 360, mirrored, interlaced, transfer or int(context.color_trc or 0),
         _codec(context) == "h264" and extra[:1] == b"\x01",
     )  # fmt: skip
 
@@ -166,6 +168,15 @@ def _is_open(packet: av.Packet[Any]) -> bool:
         return False
     sample = bytes(memoryview(packet)[:KEY_PEEK_BYTES])
     return not is_idr(_codec(context), context.extradata or b"", sample)
+
+
+def _mirrored(frame: Any) -> bool:
+    """Whether its display matrix ({a, b, u, c, d, v, x, y, w} of 32 bits) turns it over, too."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
+    return bool(a * d < b * c)
 
 
 def _codec(context: Any) -> str:

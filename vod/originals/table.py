@@ -49,7 +49,8 @@ class Packets:
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """The picture stream. Sizes as coded; ``rotation`` in degrees clockwise, to stand upright."""
+    """The picture stream. Sizes as coded; ``rotation`` in degrees clockwise, to stand upright, and
+    ``mirrored`` as the display matrix of ISO/IEC 14496-12 has it."""
 
     index: int
     codec: str
@@ -60,6 +61,7 @@ class Picture(msgspec.Struct, frozen=True):
     pixel_format: str
     sample_aspect: tuple[int, int]
     rotation: int = 0
+    mirrored: bool = False
     interlaced: bool = False
     transfer: int = 0
     """Transfer characteristics (ITU-T H.273)."""

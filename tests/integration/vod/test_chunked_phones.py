@@ -61,6 +61,10 @@ def _turned(degrees: int) -> Callable[[Path, Path], list[str]]:
     ]
 
 
+def _mirrored(*turned: str) -> Callable[[Path, Path], list[str]]:
+    return lambda a, b: [*turned, "-display_hflip:v:0", "-i", str(a), "-c", "copy", str(b)]
+
+
 def _copied(*before: str, after: tuple[str, ...] = ()) -> Callable[[Path, Path], list[str]]:
     return lambda a, b: [*before, "-i", str(a), "-c", "copy", *after, str(b)]
 
@@ -69,6 +73,11 @@ ORIGINALS = [
     Original("held upright", PHONE, (_filtered("transpose=clock"), _turned(90))),
     Original("held upside down", PHONE, (_filtered("hflip,vflip"), _turned(180))),
     Original("held the other way", PHONE, (_filtered("transpose=cclock"), _turned(-90))),
+    Original("by the front camera", PHONE, (_filtered("hflip"), _mirrored())),
+    Original(
+        "by the front camera, held upright", PHONE,
+        (_filtered("transpose=clock_flip"), _mirrored("-display_rotation:v:0", "90")),
+    ),
     Original(
         "high dynamic range", PHONE,
         (_filtered("format=yuv420p10le", "-c:v", "libx265", "-preset", "ultrafast",
