@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from api import jobs
 from api.acts import make_clips
 from api.downloads import stored
-from api.errors import Problem
 from api.pages.acts import data
 from api.pages.acts.forms import ACT_FIELDS_MAX, acts_of, picked
 from api.pages.acts.list_routes import list_routes
@@ -25,6 +24,7 @@ from api.pages.library.desk import Desk, Notice, form_of, refusal, say, text, wi
 from api.pages.render import Renderer
 from api.pages.view import NotFound
 from api.parts import Parts
+from api.sentences import Problem
 from catalog import acts as catalog_acts
 from catalog.acts import find_programme
 from catalog.audit import note

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
 from api import jobs
-from api.errors import Problem
 from api.pages.backend import Backend, Person
 from api.pages.library.desk import Desk, Notice, form_of, refusal, say, text, texts
 from api.pages.render import Renderer
 from api.pages.stills import data
 from api.pages.stills.exhibition_routes import exhibition_routes
 from api.rights import Action
+from api.sentences import Problem
 from catalog import stills
 from catalog.audit import Actor, note
 from catalog.errors import Refused
