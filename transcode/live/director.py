@@ -54,7 +54,7 @@ STATUS_SECONDS = 15
 # Long enough to see a second key frame of an encoder set to 2 s; OBS's 10 s are not waited for.
 GOP_WAIT_MS = 2_300
 PROBE_ATTEMPTS = 20
-KEYS_LOOKED_AT = 3
+KEYS_LOOKED_AT = 4
 KEY_BYTES = 64 * 1024
 """Of a key frame, to see what kind it is; its size may be ten times that."""
 FUTILE_RUNS = 3
@@ -100,11 +100,11 @@ def _encoding(ladder: Ladder) -> frozenset[tuple[str, bool]]:
     }
 
 
-def _later_keys(feed: FeedClient, index: FeedIndex) -> Iterator[bytes]:
-    """The preamble and the beginning of each of some key frames. Not of the very first one: that
-    is an IDR picture in a stream of open groups, too."""
+def _first_keys(feed: FeedClient, index: FeedIndex) -> Iterator[bytes]:
+    """The preamble and the beginning of each of the first key frames. More than one, for a stream
+    of open groups begins with an IDR picture, too."""
     before = min(index.entries[0][1], KEY_BYTES) if index.entries else 0
-    for ms, at, _ in index.entries[1 : 1 + KEYS_LOOKED_AT]:
+    for ms, at, _ in index.entries[:KEYS_LOOKED_AT]:
         yield feed.head(before + min(index.size - at, KEY_BYTES), ms)
 
 
@@ -389,7 +389,7 @@ class Director:
         if gop_ms is None and index.closed:
             gop_ms = index.last_ms - first_ms
         source = probe_flv(feed.head(index.size), gop_ms=gop_ms)
-        source = replace(source, open_gop=open_gop(_later_keys(feed, index)))
+        source = replace(source, open_gop=open_gop(_first_keys(feed, index)))
         log.info(
             "live.probed", video=str(source.video), audio=str(source.audio), gop_ms=gop_ms,
             open_gop=source.open_gop,
