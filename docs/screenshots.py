@@ -38,7 +38,7 @@ IMAGES = Path(__file__).parent / "images"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1440, "height": 900}
 LOGIN, PASSWORD = "liguanyuan", "xitai-screenshots-2026"
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 300.0
 T = acts.ACT_MIN_TICKS
 LISTED = (
     acts.Line("象脚鼓舞《丰收》", "舞蹈", "曼听村文艺队"),
