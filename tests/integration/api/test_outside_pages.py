@@ -6,11 +6,12 @@ import datetime as dt
 
 import cv2
 import numpy as np
+import pytest
 from httpx import AsyncClient
 from sqlalchemy import select
 
 from catalog.accounts import create_user, open_session
-from catalog.models import Centre
+from catalog.models import Centre, Work
 from catalog.outside import outside_clicks, readings
 from infra.database import Database
 from tests.integration.api.conftest import PASSWORD, Cast
@@ -55,6 +56,29 @@ async def test_a_reading_is_kept_with_its_evidence(
         number = readings(session, item)[1].id
     seen = await web.get(f"/api/v1/items/{item}/outside/{number}/screenshot")
     assert seen.headers["content-type"] == "image/png"
+
+
+@pytest.mark.parametrize(("kind", "back"), [("upload", "/works/w1"), ("clip", "/clips/w1")])
+async def test_the_page_of_a_work_leads_back_to_it(
+    web: AsyncClient, cast: Cast, database: Database, kind: str, back: str
+) -> None:
+    with database.transaction() as session:
+        session.add(
+            Work(
+                id="w1",
+                kind=kind,
+                state="ready",
+                title="老录像",
+                media_token="t" * 22,
+                centre_id=cast.county,
+                edit_list=[],
+                making={},
+            )
+        )
+    web.cookies.set("xitai_session", cast.admin_session)
+    page = (await web.get("/desk/items/w1/outside")).text
+    assert f'href="{back}"' in page
+    assert 'href="/desk/items/w1/outside"' in (await web.get(back)).text
 
 
 async def test_bad_readings_say_which_field(web: AsyncClient, cast: Cast) -> None:
