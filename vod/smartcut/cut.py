@@ -48,7 +48,11 @@ def cut(tools: Tools, pieces: Sequence[Piece], folder: Path, beat: Beat = silent
         except BitsError:
             # Frames were missing where damaged footage meets a copied stretch.
             gathered.reasons.add("damaged")
-            columns, counts = _tracks(shop, gathered, beat, copying=False)
+            try:
+                columns, counts = _tracks(shop, gathered, beat, copying=False)
+            except BitsError as error:
+                sentence = "这一段的画面损坏太多，剪不出来，请换一段。"
+                raise CutError("clip_unreadable", sentence) from error
         beat(_SHARE_READ + _SHARE_ENCODED, "正在写入")
         layout = lay_out(columns, gathered.duration)
         path = folder / "clip.mp4"

@@ -7,6 +7,7 @@ timestamp is rounded on the way.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -40,6 +41,10 @@ _MARGIN_SECONDS: Final = 10
 """Input times begin here: no reordering, run-up or rounding takes them below zero."""
 _LEAD_IN: Final = 2
 """Coded audio frames that are decoded before the first one wanted."""
+
+_RUNS_AT_ONCE: Final = 8
+"""Of a sound, that one FFmpeg decodes."""
+_COPY: Final = 1 << 20
 
 LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
 """Names of the layouts that AAC has a number for, by channels."""
@@ -130,6 +135,9 @@ def run_all(
     done = 0.0
     pictures = [work for work in works if isinstance(work, Picture)]
     sounds = [work for work in works if isinstance(work, Sound)]
+    for work in sounds:
+        if len(_placed(work)) > _RUNS_AT_ONCE:
+            _spool(shop, tables, work, beat)
     while pictures or sounds:
         batch: list[Picture | Sound] = [*pictures[:_AT_ONCE], *sounds[:_AT_ONCE]]
         del pictures[:_AT_ONCE], sounds[:_AT_ONCE]
@@ -250,20 +258,16 @@ def _fitted(picture: Any, look: Look) -> Any:
 
 
 def _sound(shop: Workshop, tables: Sequence[Table], work: Sound) -> Any:
-    """The output of a stretch of sound: runs one behind the other, each padded up to the next."""
-    runs = [run for run in work.runs if run.begin < work.end and run.end > work.begin]
-    starts = [max(run.begin, work.begin) for run in runs]
-    parts = []
-    for number, (run, start) in enumerate(zip(runs, starts, strict=True)):
-        following = starts[number + 1] if number + 1 < len(runs) else work.end
-        name = f"{work.name}.{number}"
-        heard = _heard(shop, tables[run.source], work, run, start, min(run.end, work.end), name)
-        if number == 0 and start > work.begin:
-            heard = heard.filter("adelay", f"{start - work.begin}S", all=1)
-            start = work.begin
-        heard = heard.filter("apad", whole_len=following - start)
-        parts.append(heard.filter("atrim", end_sample=following - start))
-    whole = parts[0] if len(parts) == 1 else ffmpeg.concat(*parts, v=0, a=1)
+    """The output of a stretch of sound."""
+    placed = _placed(work)
+    if len(placed) > _RUNS_AT_ONCE:
+        whole = ffmpeg.input(
+            f"file:{_spool_path(shop, work)}", f="s16le", ar=work.rate,
+            ch_layout=LAYOUTS[work.channels],
+            **input_limits(formats="s16le", codecs="pcm_s16le"),
+        )["a:0"]  # fmt: skip
+    else:
+        whole = _in_a_row(shop, tables, work, placed)
     return ffmpeg.output(
         whole,
         f"file:{output(shop, work)}",
@@ -272,6 +276,58 @@ def _sound(shop: Workshop, tables: Sequence[Table], work: Sound) -> Any:
         # Noise put for noise does not cancel the aliases of what it stands for at a splice.
         aac_pns=0,
     )
+
+
+def _placed(work: Sound) -> list[tuple[Run, int, int]]:
+    """The runs that are heard in it: each with its first sample and that of the next one. The
+    first begins where the stretch does, whatever comes before it is silence."""
+    runs = [run for run in work.runs if run.begin < work.end and run.end > work.begin]
+    starts = [work.begin, *(run.begin for run in runs[1:]), work.end]
+    return [(run, starts[n], starts[n + 1]) for n, run in enumerate(runs)]
+
+
+def _in_a_row(
+    shop: Workshop, tables: Sequence[Table], work: Sound, placed: Sequence[tuple[Run, int, int]]
+) -> Any:
+    """The sound of some runs one behind the other, each padded up to the next."""
+    parts = []
+    for number, (run, start, following) in enumerate(placed):
+        begin, name = max(run.begin, start), f"{work.name}.{number}"
+        heard = _heard(shop, tables[run.source], work, run, begin, min(run.end, work.end), name)
+        if begin > start:
+            heard = heard.filter("adelay", f"{begin - start}S", all=1)
+        heard = heard.filter("apad", whole_len=following - start)
+        parts.append(heard.filter("atrim", end_sample=following - start))
+    return parts[0] if len(parts) == 1 else ffmpeg.concat(*parts, v=0, a=1)
+
+
+def _spool(shop: Workshop, tables: Sequence[Table], work: Sound, beat: Beat) -> None:
+    """Decode a sound of many runs (a feed that lost frames now and then) a few at a time, into one
+    file of samples: each run is an input of FFmpeg's, with threads and memory of its own."""
+    placed = _placed(work)
+    part = shop.folder / f"{work.name}.part.pcm"
+    with _spool_path(shop, work).open("wb") as out:
+        for first in range(0, len(placed), _RUNS_AT_ONCE):
+            some = placed[first : first + _RUNS_AT_ONCE]
+            patience = Patience(120 + (some[-1][2] - some[0][1]) / work.rate, stall=120)
+            run_ffmpeg(
+                shop.ffmpeg,
+                ffmpeg.output(
+                    _in_a_row(shop, tables, work, some), f"file:{part}", f="s16le",
+                    ar=work.rate, ac=work.channels,
+                ).global_args("-copyts"),
+                patience=patience,
+                beat=lambda _share, note: beat(None, note),
+                limits=Limits(address_bytes=_MEMORY[0], cpu_seconds=int(patience.deadline) * 16),
+                reads=(),
+            )  # fmt: skip
+            with part.open("rb") as made:
+                shutil.copyfileobj(made, out, _COPY)
+            part.unlink()
+
+
+def _spool_path(shop: Workshop, work: Sound) -> Path:
+    return shop.folder / f"{work.name}.pcm"
 
 
 def _heard(
