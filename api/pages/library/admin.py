@@ -157,10 +157,16 @@ def waiting(session: Session, actor: Actor) -> tuple[Waiting, ...]:
                 sent_at=sent.get(resource.id),
                 mine=why is None,
                 why_not=sentence(why, facts) if why and judge else "",
+                wall_href=_wall(resource),
             )
         )
     rows.sort(key=lambda row: not row.mine)
     return tuple(rows)
+
+
+def _wall(resource: Resource) -> str:
+    hangs = resource.kind == "image" and resource.parent_id
+    return f"/desk/exhibitions/{resource.parent_id}" if hangs else ""
 
 
 def _sent_at(session: Session, ids: list[str]) -> dict[str, dt.datetime]:

@@ -242,6 +242,8 @@ class Waiting:
     sent_at: dt.datetime | None
     mine: bool
     why_not: str
+    wall_href: str
+    """Of an exhibition's picture: where all of them are approved together."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,9 @@ async def test_from_drafts_to_the_public(
     await submitted(visitor)
     assert states(database, stage) == ["review_1"] * COUNT
     for step in (1, 2, 3):
-        boxes = await visitor.become(f"reviewer_{step}").boxes()
+        queue = await visitor.become(f"reviewer_{step}").web.get("/desk/review")
+        assert queue.text.count(f'<a href="{visitor.place}">这个展览的一起审') == COUNT
+        boxes = await visitor.boxes()
         assert len(boxes) == COUNT
         answer = await visitor.send("approve", seen=boxes)
         assert answer.headers["location"].endswith(f"?done=approved&n={COUNT}")
