@@ -18,6 +18,7 @@ from catalog.programmes import Line as Line
 from catalog.records.sheet_reading import BROKEN, judge
 from transcode.sandbox import GIB, Limits, View, launcher
 from vod.acts import pdf_text
+from vod.acts.programme_lines import Listing as Listing
 from vod.acts.programme_lines import read_rows
 from vod.acts.programme_lines import words_chance as words_chance
 
@@ -38,8 +39,8 @@ _FOLDED: Final = re.compile(r'(?m)(?:(?<=\t)|^)"((?:[^"\t]|"")*)"(?=\t|$)')
 """A cell of several lines, as spreadsheets put it on the clipboard."""
 
 
-def read_text(text: str) -> list[Line]:
-    """The entries of a pasted list. Raises Refused."""
+def read_text(text: str) -> Listing:
+    """A pasted list. Raises Refused."""
     if len(text) > TEXT_MAX:
         raise Refused("programme_text_long", length=len(text), most=TEXT_MAX)
     text = text.replace("\r\n", "\n")  # as browsers send it
@@ -48,8 +49,8 @@ def read_text(text: str) -> list[Line]:
     return _checked([line.split("\t") for line in text.splitlines()])
 
 
-def read_xlsx(path: Path) -> list[Line]:
-    """The entries of the first sheet that has any. Raises Refused, whatever the bytes."""
+def read_xlsx(path: Path) -> Listing:
+    """The first sheet that has entries. Raises Refused, whatever the bytes."""
     with path.open("rb") as file:
         judge(file, most=FILE_MAX)
         try:
@@ -62,7 +63,7 @@ def read_xlsx(path: Path) -> list[Line]:
             raise Refused("sheet_broken") from None
     filled = [rows for rows in sheets if any(any(row) for row in rows)]
     for rows in filled:
-        if read_rows(rows):
+        if read_rows(rows).lines:
             return _checked(rows)
     raise Refused("programme_no_lines")
 
@@ -88,8 +89,8 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def read_pdf(path: Path) -> list[Line]:
-    """The entries of a PDF's text. Raises Refused."""
+def read_pdf(path: Path) -> Listing:
+    """A PDF's text. Raises Refused."""
     if path.stat().st_size > FILE_MAX:
         raise Refused("file_too_large", most=FILE_MAX >> 20)
     argv = [
@@ -118,10 +119,10 @@ def read_pdf(path: Path) -> list[Line]:
     return read_text(text)
 
 
-def _checked(rows: list[list[str]]) -> list[Line]:
+def _checked(rows: list[list[str]]) -> Listing:
     found = read_rows(rows)
-    if not found:
+    if not found.lines:
         raise Refused("programme_no_lines")
-    if len(found) > LINES_MAX:
-        raise Refused("programme_too_long", lines=len(found), most=LINES_MAX)
+    if len(found.lines) > LINES_MAX:
+        raise Refused("programme_too_long", lines=len(found.lines), most=LINES_MAX)
     return found

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from catalog.minutes import TICKS_A_SECOND
 from catalog.programmes import GENRE_MAX, PERFORMERS_MAX, TIME_MAX_TICKS, TITLE_MAX, Line
@@ -96,6 +96,14 @@ class _Row:
     length: float | None = None
 
 
+class Listing(NamedTuple):
+    """What was read of a list."""
+
+    lines: list[Line]
+    left_out: list[str]
+    """Rows taken for no entry: places, words of hosts, what was not understood."""
+
+
 def words_chance(genre: str, title: str = "") -> float:
     """How likely an entry is an act of words rather than of music, by what it calls itself."""
     for text in (genre, title):
@@ -106,11 +114,12 @@ def words_chance(genre: str, title: str = "") -> float:
     return 0.15
 
 
-def read_rows(rows: Sequence[Sequence[str]]) -> list[Line]:
+def read_rows(rows: Sequence[Sequence[str]]) -> Listing:
     """Entries of rows of cells; a row of one cell is a line."""
     tidy = [[_tidy(cell) for cell in row] for row in rows]
     tidy = [row for row in tidy if any(row)]
     found: list[_Row] = []
+    left_out: list[str] = []
     columns: dict[int, str] = {}
     strict = any(_strong(" ".join(row)) for row in tidy)
     for row in tidy:
@@ -118,6 +127,7 @@ def read_rows(rows: Sequence[Sequence[str]]) -> list[Line]:
             columns = heading
             continue
         filled = [cell for cell in row if cell]
+        last = found[-1] if found else None
         if columns and len(filled) > 1:
             made = _by_columns(row, columns)
         elif len(filled) > 2 and (cells := _by_looks(filled)):
@@ -126,7 +136,9 @@ def read_rows(rows: Sequence[Sequence[str]]) -> list[Line]:
             made = _by_words("  ".join(filled), found, strict=strict)
         if made is not None:
             found.append(made)
-    return _lines(found)
+        elif not found or found[-1] is last:
+            left_out.append("  ".join(filled))
+    return Listing(_lines(found), left_out)
 
 
 def _tidy(text: str) -> str:

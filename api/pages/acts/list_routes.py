@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -31,12 +31,13 @@ from api.pages.library.desk import (
     with_done,
 )
 from catalog import acts as catalog_acts
-from catalog.acts import Line, find_programme
+from catalog.acts import find_programme
 from catalog.errors import Refused
-from vod.acts.programme import FILE_MAX, TEXT_MAX, read_pdf, read_text, read_xlsx
+from catalog.programmes import LINES_MAX
+from vod.acts.programme import FILE_MAX, TEXT_MAX, Listing, read_pdf, read_text, read_xlsx
 
 _LIST: Final = "/desk/programmes/{programme_id}/list"
-_READERS: Final[dict[str, Callable[[Path], Sequence[Line]]]] = {
+_READERS: Final[dict[str, Callable[[Path], Listing]]] = {
     ".xlsx": read_xlsx,
     ".pdf": read_pdf,
 }
@@ -74,12 +75,13 @@ def list_routes(router: APIRouter, desk: Desk) -> None:
             # Not trimmed: the first cell of a table may be an empty one.
             pasted = sent if isinstance(sent, str) else ""
             try:
-                lines = await _read(form, pasted)
+                listing = await _read(form, pasted)
             except Refused as error:
                 shown = pasted if len(pasted) <= TEXT_MAX else ""
                 view = replace(view, pasted=shown, read_error=refusal(error, request))
                 return await page(request, person, view, status=422)
-        view = replace(view, rows=rows_of(lines), fresh=True)
+        left_out = tuple(listing.left_out[:LINES_MAX])
+        view = replace(view, rows=rows_of(listing.lines), left_out=left_out, fresh=True)
         return await page(request, person, view)
 
     @router.post(_LIST)
@@ -116,8 +118,8 @@ def list_routes(router: APIRouter, desk: Desk) -> None:
         return await page(request, person, view, status=status, **more)
 
 
-async def _read(form: FormData, pasted: str) -> Sequence[Line]:
-    """Lines of the file that was sent, else of what was pasted. Raises Refused."""
+async def _read(form: FormData, pasted: str) -> Listing:
+    """The list in the file that was sent, else of what was pasted. Raises Refused."""
     sent = uploads(form, "file")
     if not sent:
         if not pasted.strip():
@@ -126,7 +128,7 @@ async def _read(form: FormData, pasted: str) -> Sequence[Line]:
     return await _read_file(sent[0])
 
 
-async def _read_file(sent: UploadFile) -> Sequence[Line]:
+async def _read_file(sent: UploadFile) -> Listing:
     suffix = Path(sent.filename or "").suffix.lower()
     reader = _READERS.get(suffix)
     if reader is None:
@@ -134,7 +136,7 @@ async def _read_file(sent: UploadFile) -> Sequence[Line]:
     if (sent.size or 0) > FILE_MAX:
         raise Refused("file_too_large", most=FILE_MAX >> 20)
 
-    def work() -> Sequence[Line]:
+    def work() -> Listing:
         with tempfile.NamedTemporaryFile(suffix=suffix) as file:
             shutil.copyfileobj(sent.file, file)
             file.flush()

@@ -119,6 +119,8 @@ class ListView:
     """The rows were read from what was pasted or sent, and are not saved yet."""
     errors: Mapping[int, str] = field(default_factory=dict)
     """Row, from 1 → what is wrong with it."""
+    left_out: tuple[str, ...] = ()
+    """Lines of what was pasted or sent that were taken for no entry."""
     general: str = ""
     pasted: str = ""
     read_error: str = ""

@@ -189,6 +189,10 @@ async def test_the_list_is_read_looked_over_and_saved(
     assert read.status_code == 200
     assert "读出了 3 个节目" in read.text
     assert 'value="岩罕恩"' in read.text
+    assert "没有当作节目" not in read.text
+    talk = await desk.post(f"{url}/read", data={"pasted": f"{PASTED}\n主持人：请大家入座"})
+    assert "有 1 行没有当作节目" in talk.text
+    assert "主持人:请大家入座" in talk.text
     book, file = Workbook(), io.BytesIO()
     for row in (("序号", "节目名称", "演出者"), (1, "象脚鼓舞", "曼蚌村"), (2, "敬酒歌", "岩罕恩")):
         book.active.append(row)  # type: ignore[union-attr]

@@ -50,7 +50,7 @@ LINES = """\
 
 
 def test_lines_with_the_hosts_words_and_headings_between_them() -> None:
-    lines = read_text(LINES)
+    lines = read_text(LINES).lines
     assert told(lines) == [
         ("开场舞", "欢聚一堂", "文化馆舞蹈队"),
         ("男声独唱", "我和我的祖国", "王建国"),
@@ -71,7 +71,7 @@ def test_a_pasted_table_with_headings() -> None:
         "1\t19:30\t歌伴舞\t《欢聚一堂》\t文化馆\t4'30\"\n"
         "2\t19:35\t独唱\t我的祖国\t王建国\t5分钟\n"
         "3\t19:41-19:50\t小品\t回家过年\t城关镇\t\n"
-    )
+    ).lines
     assert told(lines) == [
         ("歌伴舞", "欢聚一堂", "文化馆"),
         ("独唱", "我的祖国", "王建国"),
@@ -86,7 +86,7 @@ def test_a_table_without_headings_past_midnight() -> None:
         "23:50\t舞蹈\t欢聚一堂\t文化馆舞蹈队\n"
         "23:56\t独唱\t茉莉花\t李玉香\n"
         "0:03\t合唱\t难忘今宵\t全体演员"
-    )
+    ).lines
     assert told(lines) == [
         ("舞蹈", "欢聚一堂", "文化馆舞蹈队"),
         ("独唱", "茉莉花", "李玉香"),
@@ -113,7 +113,7 @@ def test_a_table_without_headings_past_midnight() -> None:
     ],
 )
 def test_what_times_mean(written: list[str], meant: list[float | None]) -> None:
-    lines = read_text("\n".join(f"{time} 舞蹈《第{n}个》" for n, time in enumerate(written)))
+    lines = read_text("\n".join(f"{time} 舞蹈《第{n}个》" for n, time in enumerate(written))).lines
     assert seconds(lines, "about_ticks") == meant
 
 
@@ -132,7 +132,7 @@ def test_what_times_mean(written: list[str], meant: list[float | None]) -> None:
     ],
 )
 def test_lengths(written: str, length: float | None) -> None:
-    (line,) = read_text(f"1、舞蹈《茉莉花》 表演：舞蹈队 {written}")
+    (line,) = read_text(f"1、舞蹈《茉莉花》 表演：舞蹈队 {written}").lines
     assert seconds([line], "length_ticks") == [length]
     assert line.performers == "舞蹈队"
 
@@ -163,15 +163,24 @@ def test_lengths(written: str, length: float | None) -> None:
 def test_lines_as_people_number_and_mark_them(
     pasted: str, entries: list[tuple[str, str, str]]
 ) -> None:
-    assert told(read_text(pasted)) == entries
+    assert told(read_text(pasted).lines) == entries
 
 
 def test_bare_titles_are_entries_only_where_nothing_says_more() -> None:
-    assert [line.title for line in read_text("欢聚一堂\n\n我的祖国\n")] == ["欢聚一堂", "我的祖国"]
-    assert [line.title for line in read_text("1、欢聚一堂\n大家鼓掌\n2、我的祖国")] == [
-        "欢聚一堂",
-        "我的祖国",
-    ]
+    bare = read_text("欢聚一堂\n\n我的祖国\n")
+    assert [line.title for line in bare.lines] == ["欢聚一堂", "我的祖国"]
+    assert bare.left_out == []
+    numbered = read_text("1、欢聚一堂\n大家鼓掌\n2、我的祖国")
+    assert [line.title for line in numbered.lines] == ["欢聚一堂", "我的祖国"]
+    assert numbered.left_out == ["大家鼓掌"]
+
+
+def test_what_goes_on_with_an_entry_is_not_left_out() -> None:
+    listing = read_text(
+        "地点：村口戏台\n1、舞蹈《春》\n表演：舞蹈队\n主持人：请看下一个\n2、独唱《夏》"
+    )
+    assert [line.performers for line in listing.lines] == ["舞蹈队", ""]
+    assert listing.left_out == ["地点:村口戏台", "主持人:请看下一个"]
 
 
 def test_words_and_tunes() -> None:
@@ -204,7 +213,7 @@ def test_a_workbook(tmp_path: Path) -> None:
     sheet.append([1, dt.time(19, 30), "舞蹈", "欢聚一堂", "文化馆", dt.timedelta(minutes=4)])
     sheet.append([2, dt.time(19, 36), "独唱", "《茉莉花》", "李玉香", 5])
     book.save(tmp_path / "list.xlsx")
-    lines = read_xlsx(tmp_path / "list.xlsx")
+    lines = read_xlsx(tmp_path / "list.xlsx").lines
     assert told(lines) == [("舞蹈", "欢聚一堂", "文化馆"), ("独唱", "茉莉花", "李玉香")]
     assert seconds(lines, "about_ticks") == [0, 360]
     assert seconds(lines, "length_ticks") == [240, 300]
@@ -222,7 +231,7 @@ def test_a_workbook_that_swells_is_refused(tmp_path: Path) -> None:
 def test_pdf_of_text(tmp_path: Path) -> None:
     (tmp_path / "list.pdf").write_bytes(_pdf("1. Dance <<Together>> 5:00".replace("<<", "\xab")))
     # The fonts every reader has know no Chinese; what matters here is that text comes out.
-    lines = read_pdf(tmp_path / "list.pdf")
+    lines = read_pdf(tmp_path / "list.pdf").lines
     assert "Dance" in lines[0].title
 
 
@@ -273,7 +282,7 @@ def _pdf(text: str) -> bytes:
 )
 def test_whatever_is_pasted_every_entry_can_be_kept(rows: list[str]) -> None:
     try:
-        lines = read_text("\n".join(rows))
+        lines = read_text("\n".join(rows)).lines
     except Refused:
         lines = []
     for line in lines:
