@@ -67,7 +67,8 @@ class Shown:
     genres: Mapping[str, str]
 
 
-def look_up(session: Session, resources: Iterable[Resource]) -> Shown:
+def look_up(session: Session, resources: Iterable[Resource], *, public: bool = False) -> Shown:
+    """``public``: of what belongs to a record, only the published counts and is shown."""
     listed = list(resources)
     works = [r.work_id for r in listed if r.work_id]
     broadcasts = [r.broadcast_id for r in listed if r.broadcast_id]
@@ -76,6 +77,8 @@ def look_up(session: Session, resources: Iterable[Resource]) -> Shown:
     first: dict[str, Resource] = {}
     if parents:
         of = Resource.parent_id.in_(parents) & Resource.withdrawn_at.is_(None)
+        if public:
+            of &= Resource.state == "published"
         counted = {
             str(parent): number
             for parent, number in session.execute(
@@ -142,7 +145,7 @@ def card(resource: Resource, shown: Shown, *, public: bool = False) -> Card:
 def cards(
     session: Session, resources: Sequence[Resource], *, public: bool = False
 ) -> tuple[Card, ...]:
-    shown = look_up(session, resources)
+    shown = look_up(session, resources, public=public)
     return tuple(card(resource, shown, public=public) for resource in resources)
 
 

@@ -31,7 +31,8 @@ def record(session: Session, resource_id: str) -> PublicRecord:
     parent = session.get(Resource, resource.parent_id) if resource.parent_id else None
     if parent is not None and parent.state != "published":
         parent = None
-    shown = cards.look_up(session, [resource, *kids, *([parent] if parent else [])])
+    listed = [resource, *kids, *([parent] if parent else [])]
+    shown = cards.look_up(session, listed, public=True)
     return PublicRecord(
         card=cards.card(resource, shown, public=True),
         media=cards.media(resource, shown),

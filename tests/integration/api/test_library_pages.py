@@ -250,6 +250,19 @@ async def test_files_are_the_publics_only_when_published(
     assert (await visitor.get(shown[0])).status_code == 200
 
 
+async def test_only_what_is_published_stands_for_a_whole(
+    visitor: Visitor, database: Database
+) -> None:
+    first, second = (visitor.stage.records[f"picture{n}"] for n in (0, 1))
+    with database.transaction() as session:
+        session.get_one(Resource, first).state = "review_2"
+    everybody = (await visitor.become(None).get("/search?kind=exhibition")).text
+    assert f"/files/{second}/" in everybody
+    assert f"/files/{first}/" not in everybody
+    assert "3 章" in (await visitor.get("/search?kind=course")).text
+    assert "4 章" in (await visitor.become("staff").get("/desk/library?kind=course")).text
+
+
 async def test_a_file_that_is_no_picture_is_refused_in_words(visitor: Visitor) -> None:
     answer = await visitor.become("staff").web.post(
         "/desk/library/new",
