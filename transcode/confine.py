@@ -27,7 +27,7 @@ import shutil
 import signal
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NoReturn
 
 NICENESS: Final = 10
@@ -136,10 +136,18 @@ def main(argv: list[str]) -> None:
     os.execvp(program[0], program)
 
 
+def harmless(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment a program on footage is told."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _ENVIRONMENT or name.startswith("LC_")
+    }
+
+
 def _forget_environment() -> None:
-    for name in list(os.environ):
-        if name not in _ENVIRONMENT and not name.startswith("LC_"):
-            del os.environ[name]
+    for name in os.environ.keys() - harmless(os.environ).keys():
+        del os.environ[name]
 
 
 def _limit(kind: int, wanted: int) -> None:

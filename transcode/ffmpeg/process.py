@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transcode.confine import harmless
+
 READ_BYTES = 256 * 1024
 PIPE_BYTES = 1024 * 1024
 STDERR_LINES = 40
@@ -62,6 +64,8 @@ class FFmpegProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=list(writers.values()),
+                # It decodes what a stranger may send: it is told none of our passwords.
+                env=harmless(os.environ),
                 # Its own group: a Ctrl-C at the terminal is for Xitai to handle, in order.
                 process_group=0,
             )
