@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,9 @@ _LIMITS: Final = Limits(
     address_bytes=2 * GIB, cpu_seconds=30, file_bytes=0, open_files=64, data_bytes=GIB // 4
 )
 _SECONDS: Final = 30.0
+_READING: Final = threading.BoundedSemaphore(2)
+"""So many files are read at once in a process: a picture may take a good part of a small machine's
+memory while it is."""
 
 
 def keep(storage: Storage, kind: str, path: Path) -> Media:
@@ -70,7 +74,8 @@ def keep(storage: Storage, kind: str, path: Path) -> Media:
 def _picture(storage: Storage, path: Path, size: int, digest: str) -> Media:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            photo = read_photo(path, Path(folder), silent)
+            with _READING:
+                photo = read_photo(path, Path(folder), silent)
         except (Refused, ProbeHung) as error:
             raise Refused("record_file_broken") from error
         return keep_photo(storage, path, size, digest, photo)
@@ -87,10 +92,11 @@ def _ticks(path: Path, media_type: str) -> int:
         *(sys.executable, "-I", str(look), str(path), limits, "1"),
     ]
     try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=_SECONDS, check=False,
-        )  # fmt: skip
+        with _READING:
+            done = subprocess.run(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, timeout=_SECONDS, check=False,
+            )  # fmt: skip
         told = json.loads(done.stdout)
         return int(told["duration_ticks"])
     except (subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as error:
