@@ -90,7 +90,9 @@ def moments(shot: Shot, start: int, end: int) -> list[Moment]:
     ]
     found = []
     for place, at in enumerate(shot.ticks):
-        if not start <= at < end or _beside(at, cuts) or not _moves(shot, frames, place, cuts):
+        if not start <= at < end or _beside(at, cuts):
+            continue
+        if not _moves(shot, frames, steps, place, cuts):
             continue
         if any(abs(at - other) <= MIX_TICKS for other in mixed):
             continue
@@ -136,10 +138,15 @@ def _beside(at: int, cuts: Sequence[tuple[int, int]]) -> bool:
 def _moves(
     shot: Shot,
     frames: Sequence[NDArray[np.float32]],
+    steps: Sequence[float],
     place: int,
     cuts: Sequence[tuple[int, int]],
 ) -> bool:
-    """Whether anything moves in the second around a frame, between the cuts."""
+    """Whether anything moves in the second around a frame, between the cuts.
+
+    The largest step from a frame to the next is left out: movement has many, and a picture that
+    stands still has one at its key frame, where a coarse encoder draws it anew.
+    """
     middle = shot.ticks[place]
     for way in (-2, -1, 0, 1):
         first = shot.at(middle + way * _STILL_REACH)
@@ -148,7 +155,11 @@ def _moves(
         low, high = shot.ticks[min(first, place)], shot.ticks[max(second, place)]
         if any(low <= before < high for before, _ in cuts):
             continue
-        moved = np.abs(frames[first] - frames[second]) > _MOVED_LEVELS
+        if first >= second:
+            continue
+        jump = first + int(np.argmax(steps[first:second]))
+        change = frames[second] - frames[first] - (frames[jump + 1] - frames[jump])
+        moved = np.abs(change) > _MOVED_LEVELS
         if float(moved.mean()) >= _MOVED_LEAST:
             return True
     return False

@@ -171,6 +171,18 @@ def test_what_stands_still_has_no_moment(draw: Callable[[int], Rgb]) -> None:
     assert at
 
 
+def test_a_frozen_picture_drawn_anew_at_a_key_frame_still_stands_still() -> None:
+    coarse = A(12).copy()
+    coarse[100:140, 200:260] = np.clip(coarse[100:140, 200:260].astype(int) + 20, 0, 255)
+
+    def frozen(number: int) -> Rgb:
+        return coarse if number < 45 else A(12)
+
+    at, _ = taken(Piece(50, B, "B"), Piece(90, frozen), Piece(50, SCENES[2], "C"))
+    assert not at & set(range(50, 140))
+    assert at
+
+
 def test_a_far_singer_moves_enough() -> None:
     def wide(number: int) -> Rgb:
         picture = A(0).copy()
