@@ -54,11 +54,12 @@ def test_the_show_goes_on_after_the_grace_time(
         show.publish(before)
         show.on_air(2)
         assert live_jobs(database) == [("running", None)]
+        dropped = time.monotonic()
         show.drop()
         wait_for(lambda: show.shown()["state"] == "interrupted", 10, "the feed is missed")
-        lost = time.monotonic()
         wait_for(lambda: live_jobs(database) == [("done", "waiting")], 30, "the live job at rest")
-        assert time.monotonic() - lost > GRACE_SECONDS - 2
+        # Counted from before the drop: however slow the machine, it is no shorter than that.
+        assert time.monotonic() - dropped > GRACE_SECONDS - 1
         # Whether it goes on is for staff to say: it is neither ended nor final for viewers.
         time.sleep(2)
         shown = show.shown()

@@ -135,18 +135,22 @@ def test_28_too_much(desk: Desk, ffmpeg: str, folder: Path) -> None:
 
 @contextmanager
 def watched_memory() -> Iterator[list[int]]:
-    """The most memory any child of ours holds meanwhile.
+    """The most memory any child of ours holds that begins meanwhile.
 
     One that was forked and is not yet what it will be still shows the pages of pytest itself.
     """
     peak, over = [0], threading.Event()
     pytest_itself = psutil.Process()
     forked = pytest_itself.cmdline()
+    # Other tests' browser may still be there.
+    before = set(pytest_itself.children(recursive=True))
 
     def watch() -> None:
         while not over.wait(0.01):
             for child in pytest_itself.children(recursive=True):
                 try:
+                    if child in before:
+                        continue
                     if child.name() != "postgres" and child.cmdline() != forked:
                         peak[0] = max(peak[0], child.memory_info().rss)
                 except psutil.Error:
