@@ -50,11 +50,15 @@ class Gate:
         self._lookups = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
 
+    def knows(self, key: str) -> bool:
+        """Whether somebody published under this key before."""
+        return self._book.known(key)
+
     async def check(self, address: str, app: str, key: str) -> Grant | Refused:
         """Leave or a refusal for one publish from ``address``."""
         if app != APP:
             return Refused("NetStream.Publish.BadName", f"Publish to the application '{APP}'.")
-        if not self._book.known(key) and not await self._turn(address):
+        if not self.knows(key) and not await self._turn(address):
             publishes.labels(outcome="busy").inc()
             return Refused("NetStream.Publish.Denied", "Too many wrong stream keys. Try again.")
         verdict: Grant | Refusal | None = None

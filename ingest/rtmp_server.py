@@ -32,8 +32,8 @@ from ingest.rtmp import (
 
 CONNECTIONS_MAX: Final = 1_000
 STRANGERS_PER_ADDRESS: Final = 128
-"""Connections of one address that have not published yet; the oldest makes room, since a real
-encoder is through in a second."""
+"""Connections of one address that have not published yet. One that named a key nobody has published
+under makes room first, then the oldest: a real encoder is through in a second."""
 OUTPUT_MAX: Final = 128 * 1024
 """Replies a peer may leave unread in our buffer before it is cut off."""
 UNSENT_MAX: Final = 4_096
@@ -137,10 +137,17 @@ class RtmpServer:
         strangers = self._strangers.setdefault(connection.address, OrderedDict())
         strangers[connection] = None
         if len(strangers) > STRANGERS_PER_ADDRESS:
-            oldest = next(iter(strangers))
-            self.known(oldest)
-            oldest.abort()
+            first = next(iter(strangers))
+            self.known(first)
+            first.abort()
         return True
+
+    def doubted(self, connection: Connection) -> None:
+        """It named a key that was never good before: it makes room before those still connecting,
+        among whom the owner may be."""
+        strangers = self._strangers.get(connection.address)
+        if strangers is not None and connection in strangers:
+            strangers.move_to_end(connection, last=False)
 
     def known(self, connection: Connection) -> None:
         """It publishes now, or is gone."""
@@ -293,7 +300,10 @@ class Connection(asyncio.Protocol):
 
     async def _check(self, event: PublishRequested) -> None:
         """Decide about a publish; what the encoder sends meanwhile the session holds."""
-        verdict = await self._server.gate.check(self.address, event.app, event.stream_name)
+        gate = self._server.gate
+        if not gate.knows(event.stream_name):
+            self._server.doubted(self)
+        verdict = await gate.check(self.address, event.app, event.stream_name)
         if isinstance(verdict, Refused):
             if verdict.delay:
                 await asyncio.sleep(verdict.delay)

@@ -515,10 +515,11 @@ def test_a_stopping_worker_hands_over_and_takes_nothing_new(
 def test_a_hung_handler_is_given_up(
     database: Database, settings: Settings, stopping: threading.Event
 ) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def run(ctx: JobContext) -> None:
-        release.wait(10)
+        begun.set()
+        release.wait(60)
         ctx.heartbeat()
 
     Script.run = run
@@ -526,7 +527,8 @@ def test_a_hung_handler_is_given_up(
     runner = JobRunner(database, settings, stopping)
     with ThreadPoolExecutor(1) as pool:
         outcome = pool.submit(runner.look, job_id)
-        deadline = time.monotonic() + 5
+        assert begun.wait(20)
+        deadline = time.monotonic() + 30
         while (taken := take(database, job_id, "next:1:1")) is None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
