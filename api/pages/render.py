@@ -109,42 +109,45 @@ def spark(values: list[float], width: int = 240, height: int = 56) -> str:
     )
 
 
+@cache
+def _environment(language: str, *, auto_reload: bool) -> Environment:
+    """Shared by all Renderers of a process: a template is compiled once."""
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=auto_reload,
+    )
+    env.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    say = translations(language).gettext
+    env.filters |= {
+        "clock": words.clock,
+        "minutes": words.minutes,
+        "lasting": partial(_swap(words.lasting), say),
+        "rate": words.rate,
+        "size": words.size,
+        "people": str if language == "en" else words.people,
+    }
+    env.globals |= {"asset": _asset, "icons": _icons, "spark": spark, "qr": qr_svg}
+    return env
+
+
 class Renderer:
-    """One per process; holds one Jinja environment per language."""
+    """Makes pages as one installation wants them."""
 
     def __init__(self, config: PageConfig) -> None:
         self._config = config
         self._zone = ZoneInfo(config.timezone)
-        self._environments: dict[str, Environment] = {}
 
     @property
     def zone(self) -> ZoneInfo:
         return self._zone
 
     def environment(self, language: str) -> Environment:
-        if language not in self._environments:
-            env = Environment(
-                loader=FileSystemLoader(HERE / "templates"),
-                autoescape=True,
-                undefined=StrictUndefined,
-                extensions=["jinja2.ext.i18n"],
-                trim_blocks=True,
-                lstrip_blocks=True,
-                auto_reload=not self._config.production,
-            )
-            env.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-            say = translations(language).gettext
-            env.filters |= {
-                "clock": words.clock,
-                "minutes": words.minutes,
-                "lasting": partial(_swap(words.lasting), say),
-                "rate": words.rate,
-                "size": words.size,
-                "people": str if language == "en" else words.people,
-            }
-            env.globals |= {"asset": _asset, "icons": _icons, "spark": spark, "qr": qr_svg}
-            self._environments[language] = env
-        return self._environments[language]
+        return _environment(language, auto_reload=not self._config.production)
 
     def page(
         self,
