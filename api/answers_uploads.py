@@ -30,6 +30,8 @@ WORDS: Final[dict[str, str]] = {
     "removed": "已取消",
 }
 """What people are told a stage is."""
+_BEFORE_AND_AFTER: Final[dict[str, Stage]] = {"receiving": "receiving", "refused": "refused"}
+"""Stages of uploads that are not, or not any more, looked at."""
 
 
 class TwinAnswer(Answer):
@@ -160,7 +162,7 @@ def stage_of(row: Upload, work: Work | None) -> Stage:
     if row.state == "received":
         return "stuck" if row.error_code else "checking"
     if row.state != "registered":
-        return {"receiving": "receiving", "refused": "refused"}.get(row.state, "removed")  # type: ignore[return-value]
+        return _BEFORE_AND_AFTER.get(row.state, "removed")
     if work is None:
         return "ready"
     if work.state == "making":

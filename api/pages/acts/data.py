@@ -14,6 +14,7 @@ from api.pages.acts.view import (
     ActRow,
     ActsBrief,
     ActsView,
+    Analysis,
     AnalysisView,
     ClipRow,
     EntryRow,
@@ -176,6 +177,15 @@ def analysis_job(session: Session, found: Programme) -> Job | None:
     ).first()
 
 
+_ANALYSIS_OF: Final[dict[str, Analysis]] = {
+    "queued": "running",
+    "running": "running",
+    "failed": "failed",
+    "done": "done",
+}
+"""What a state of its job means to people."""
+
+
 def analysis(session: Session, found: Programme) -> AnalysisView:
     """How far the analysis is."""
     job = analysis_job(session, found)
@@ -183,9 +193,7 @@ def analysis(session: Session, found: Programme) -> AnalysisView:
     if job is None:
         return AnalysisView("none", proposed=proposed)
     row = cards.job_row(job, dt.datetime.now(dt.UTC))
-    states = {"queued": "running", "running": "running", "failed": "failed", "done": "done"}
-    state = states.get(job.state, "none")
-    return AnalysisView(state, row, proposed)  # type: ignore[arg-type]
+    return AnalysisView(_ANALYSIS_OF.get(job.state, "none"), row, proposed)
 
 
 def brief(session: Session, found: Programme) -> ActsBrief:
